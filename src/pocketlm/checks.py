@@ -1,0 +1,321 @@
+"""Impossible combinations of parameters, refused before any job starts. Each message: file, key, remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Never
+
+from pocketlm import config as schema
+from pocketlm.config import Params
+
+SPECIALS = 6  # <|endoftext|> <|pad|> <|user|> <|assistant|> <|end|> <|system|>
+SMALLEST_VOCABULARY = 256 + SPECIALS
+CHOICES = {
+    "Numerics.device": ("cpu", "cuda"),
+    "Numerics.precision": ("fp32", "bf16"),
+    "Source.kind": ("url", "path", "hub", "embedded"),
+    "Corpus.kind": ("text", "chat"),
+    "Part.split": ("all", "train", "heldout"),
+    "Tokenizer.kind": ("bpe", "imported", "compressed"),
+    "Architecture.kind": ("named", "searched", "imported"),
+    "Architecture.activation": ("silu", "relu", "relu2", "gelu"),
+    "Space.activation": ("silu", "relu", "relu2", "gelu"),
+    "Plan.optimizer": ("muon", "adamw"),
+    "Plan.schedule": ("cosine", "wsd", "linear", "constant"),
+    "Device.kind": ("local", "ssh", "adb"),
+    "Device.runtime": ("torch", "llamacpp"),
+    "Profile.runtimes": ("torch", "llamacpp"),
+    "Deployment.phase": ("base", "instruct", "call"),
+    "Deployment.scheme": ("bf16", "int8", "w8a8", "int4", "gguf_q8_0", "gguf_q4_0"),
+    "Deployment.runtime": ("torch", "llamacpp"),
+    "Quantization.method": ("rtn", "gptq"),
+    "Suite.phases": ("base", "instruct", "call"),
+}
+POSITIVE = {
+    *("Numerics.threads Numerics.world_size Rung.slots Rung.steps Part.weight Device.threads Device.repeats").split(),
+    *("Architecture.n_layers Architecture.d_model Architecture.n_heads Architecture.n_kv_heads").split(),
+    *("Architecture.head_dim Architecture.d_ff Architecture.sharing Architecture.norm_eps").split(),
+    *("Architecture.rope_theta Architecture.init_std Architecture.max_seq_len Architecture.shortcut_ratio").split(),
+    *("Plan.seq_len Plan.batch_size Plan.steps Plan.lr Plan.muon_lr Plan.rounds Plan.checkpoint_every").split(),
+    *("Plan.micro_batch Plan.log_every Plan.validation_batches Quantization.group_size Device.new_tokens").split(),
+    *("Suite.batch_size Suite.max_new_tokens Space.n_layers Space.d_model Space.head_dim Space.kv_share").split(),
+    *("Space.ffn_ratio Space.sharing Device.calibration Device.prompts World.people World.places World.objects").split(),
+    *("World.stories World.dialogues World.calls World.items Task.limit Part.limit").split(),
+}
+SHARES = {"Plan.floor", "Plan.decay", "Plan.round_share", "Plan.beta1", "Plan.beta2", "Part.heldout", "Corpus.validation"}
+SHA256 = re.compile(r"[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Checker:
+    """Walks the parameters; the first impossible value raises ConfigError."""
+
+    def __init__(self, params: Params, name: str) -> None:
+        self.params, self.name = params, name
+
+    def refuse(self, key: str, problem: str) -> Never:
+        """Stop with one line."""
+        raise schema.ConfigError(f"{self.name}: {key}: {problem}")
+
+    def known(self, key: str, value: str | None, among: Iterable[str], what: str) -> None:
+        """Refuse a reference to an entry that is not there."""
+        names = sorted(among)
+        if value not in names:
+            self.refuse(key, f"no {what} {value!r}; there are: {', '.join(names) or 'none'}")
+
+    # ---- single values
+
+    def walk(self, value: Any, key: str) -> None:
+        """Check every field by type: enumerations, signs, shares; and the names of entries."""
+        import dataclasses
+
+        if isinstance(value, dict):
+            for name, entry in value.items():
+                self.walk(entry, f"{key}.{name}")
+        elif isinstance(value, list):
+            for position, entry in enumerate(value):
+                self.walk(entry, f"{key}[{position}]")
+        elif dataclasses.is_dataclass(value):
+            for field in dataclasses.fields(value):
+                inner, path = getattr(value, field.name), f"{key}.{field.name}".lstrip(".")
+                self.scalars(inner, f"{type(value).__name__}.{field.name}", path)
+                self.walk(inner, path)
+
+    def scalars(self, value: Any, kind: str, key: str) -> None:
+        """Check a field's value or, in a list, each of its values."""
+        for one in value if isinstance(value, list) else [value]:
+            if one is None:
+                continue
+            if kind in CHOICES and one not in CHOICES[kind]:
+                self.refuse(key, f"{one!r} is none of: {', '.join(CHOICES[kind])}")
+            if isinstance(one, bool) or not isinstance(one, (int, float)):
+                continue
+            if one != one or one in (float("inf"), float("-inf")):
+                self.refuse(key, "must be a finite number")
+            if one < 0 or (kind in POSITIVE and one == 0):
+                self.refuse(key, f"{one} must be {'above 0' if kind in POSITIVE else 'at least 0'}")
+            if kind in SHARES and one > 1:
+                self.refuse(key, f"{one} is a share and must be at most 1")
+
+    def entry_names(self) -> None:
+        """Entries name files and DVC stages: letters, digits and underscores."""
+        for group in ("sources", "tokenizers", "corpora", "plans", "models", "devices", "profiles", "suites"):
+            for name in getattr(self.params, group):
+                if not re.fullmatch(r"\w+", name, re.ASCII):
+                    self.refuse(f"{group}.{name}", "a name has letters, digits and underscores only; rename it")
+        if "calibration" in self.params.profiles:
+            self.refuse("profiles.calibration", "this name belongs to the calibration of the device; rename it")
+
+    # ---- data
+
+    def sources(self) -> None:
+        """Every fetched byte is pinned."""
+        for name, source in self.params.sources.items():
+            key = f"sources.{name}"
+            needs = {"url": ("url", "sha256"), "path": ("path", "sha256"), "hub": ("repo", "revision"), "embedded": ()}
+            for field in needs[source.kind]:
+                if not getattr(source, field):
+                    self.refuse(f"{key}.{field}", f"a source of kind {source.kind} needs it; see: pocketlm pin --help")
+            for field, digest in (("sha256", source.sha256), *source.files.items()):
+                if digest is not None and not SHA256.fullmatch(digest):
+                    self.refuse(f"{key}.{field}", f"{digest!r} is no sha256 (64 lower-case hex digits)")
+            if source.kind == "hub" and not COMMIT.fullmatch(source.revision or ""):
+                self.refuse(f"{key}.revision", f"{source.revision!r} is no commit (40 hex digits); see: pocketlm pin --help")
+
+    def tokenizers(self) -> None:
+        """Vocabularies hold the byte alphabet; what they are made from exists."""
+        for name, entry in self.params.tokenizers.items():
+            key = f"tokenizers.{name}"
+            if entry.vocab_size < SMALLEST_VOCABULARY:
+                self.refuse(
+                    f"{key}.vocab_size",
+                    f"{entry.vocab_size} is below the byte alphabet and {SPECIALS} special tokens; "
+                    f"use at least {SMALLEST_VOCABULARY}",
+                )
+            for corpus in entry.corpora:
+                self.known(f"{key}.corpora", corpus, self.params.corpora, "corpus")
+            if entry.kind in ("bpe", "compressed") and not entry.corpora:
+                self.refuse(f"{key}.corpora", f"a tokenizer of kind {entry.kind} needs at least one corpus")
+            if entry.kind == "imported" and not entry.path:
+                self.refuse(f"{key}.path", "an imported tokenizer needs the path of its Hugging Face folder")
+            if entry.kind == "compressed":
+                self.known(f"{key}.base", entry.base, set(self.params.tokenizers) - {name}, "tokenizer")
+
+    def corpora(self) -> None:
+        """Parts and tokenizers exist."""
+        for name, corpus in self.params.corpora.items():
+            key = f"corpora.{name}"
+            self.known(f"{key}.tokenizer", corpus.tokenizer, self.params.tokenizers, "tokenizer")
+            if not corpus.parts:
+                self.refuse(f"{key}.parts", "a corpus needs at least one part")
+            if not 0 < corpus.validation < 1:
+                self.refuse(f"{key}.validation", f"{corpus.validation} must lie between 0 and 1, both excluded")
+            for part, entry in corpus.parts.items():
+                self.known(f"{key}.parts.{part}.source", entry.source, self.params.sources, "source")
+            for suite in corpus.decontaminate:
+                self.known(f"{key}.decontaminate", suite, self.params.suites, "suite")
+
+    def suites(self) -> None:
+        """Items of tasks exist; a chance is a probability."""
+        for name, suite in self.params.suites.items():
+            for task, entry in suite.tasks.items():
+                key = f"suites.{name}.tasks.{task}"
+                self.known(f"{key}.source", entry.source, self.params.sources, "source")
+                if entry.chance is not None and entry.chance > 1:
+                    self.refuse(f"{key}.chance", f"{entry.chance} is a probability and must be at most 1")
+
+    # ---- training and models
+
+    def plans(self) -> None:
+        """Batches divide; schedules fit."""
+        ranks = self.params.numerics.world_size
+        for name, plan in self.params.plans.items():
+            key = f"plans.{name}"
+            self.known(f"{key}.corpus", plan.corpus, self.params.corpora, "corpus")
+            if plan.batch_size % ranks:
+                self.refuse(f"{key}.batch_size", f"{plan.batch_size} does not divide by numerics.world_size {ranks}")
+            micro = plan.micro_batch or plan.batch_size // ranks
+            if plan.batch_size % (micro * ranks):
+                product = f"micro_batch {micro} x world_size {ranks}"
+                self.refuse(f"{key}.micro_batch", f"batch_size {plan.batch_size} does not divide by {product}")
+            if plan.warmup >= plan.steps * plan.rounds:
+                self.refuse(f"{key}.warmup", f"{plan.warmup} steps of warm-up leave none of {plan.steps}; lower it")
+            for beta in ("beta1", "beta2"):
+                if getattr(plan, beta) >= 1:
+                    self.refuse(f"{key}.{beta}", "must be below 1")
+            if plan.rounds > 1 and not plan.round_share:
+                self.refuse(f"{key}.round_share", "must be above 0 with more than one round")
+
+    def models(self) -> None:
+        """Shapes divide; plans, tokenizers and phases fit together."""
+        ranks = sorted(m.architecture.rank for m in self.searched().values() if m.architecture.rank is not None)
+        for name, model in self.params.models.items():
+            key = f"models.{name}"
+            self.architecture(f"{key}.architecture", model.architecture)
+            for phase in ("base", "instruct", "call"):
+                plan = getattr(model, phase)
+                if plan is not None:
+                    self.phase(f"{key}.{phase}", model.architecture, plan)
+            if model.architecture.kind == "imported" and model.base is not None:
+                self.refuse(f"{key}.base", "an imported model enters trained; set it to null")
+            if model.architecture.kind != "imported" and model.base is None:
+                self.refuse(f"{key}.base", "a model that is not imported needs a plan for its base phase")
+        if ranks != list(range(len(self.searched()))):
+            self.refuse("models", f"the searched models' ranks {ranks} must be 0, 1, ... without gap or repeat")
+        if ranks and not self.params.search.enabled:
+            self.refuse("search.enabled", "is false, but a model is searched; enable it or name the model's shape")
+
+    def searched(self) -> dict[str, schema.Model]:
+        """Models whose shape the search finds."""
+        return {name: model for name, model in self.params.models.items() if model.architecture.kind == "searched"}
+
+    def architecture(self, key: str, arch: schema.Architecture) -> None:
+        """One decoder's shape."""
+        self.known(f"{key}.tokenizer", arch.tokenizer, self.params.tokenizers, "tokenizer")
+        if arch.kind == "searched" and arch.rank is None:
+            self.refuse(f"{key}.rank", "a searched model needs its rank (0 is the best)")
+        if arch.kind == "imported" and not arch.path:
+            self.refuse(f"{key}.path", "an imported model needs the path of its Hugging Face folder")
+        if arch.kind != "named":
+            return
+        if arch.n_heads % arch.n_kv_heads:
+            self.refuse(f"{key}.n_kv_heads", f"{arch.n_kv_heads} does not divide n_heads {arch.n_heads}")
+        if arch.head_dim % 2:
+            self.refuse(f"{key}.head_dim", f"{arch.head_dim} is odd, and rotary positions turn pairs; make it even")
+        if arch.shortcuts and arch.d_model % arch.shortcut_ratio:
+            self.refuse(f"{key}.shortcut_ratio", f"{arch.shortcut_ratio} does not divide d_model {arch.d_model}")
+
+    def phase(self, key: str, arch: schema.Architecture, plan_name: str) -> None:
+        """One model under one plan."""
+        self.known(key, plan_name, self.params.plans, "plan")
+        plan = self.params.plans[plan_name]
+        if arch.kind != "imported" and plan.seq_len > arch.max_seq_len:
+            limit = f"the model's max_seq_len {arch.max_seq_len}"
+            self.refuse(f"plans.{plan_name}.seq_len", f"{plan.seq_len} exceeds {limit}; shorten it or raise that")
+        tokenizer = self.params.corpora[plan.corpus].tokenizer
+        if tokenizer != arch.tokenizer:
+            self.refuse(key, f"plan {plan_name} reads tokens of {tokenizer!r}, the model's tokenizer is {arch.tokenizer!r}")
+
+    # ---- search, devices, deployments
+
+    def search(self) -> None:
+        """Space, rungs, device and plan of the search."""
+        search = self.params.search
+        if not search.enabled:
+            return
+        self.known("search.device", search.device, self.params.devices, "device")
+        self.known("search.plan", search.plan, self.params.plans, "plan")
+        for anchor in search.anchors:
+            named = [n for n, m in self.params.models.items() if m.architecture.kind == "named"]
+            self.known("search.anchors", anchor, named, "named model")
+        for tokenizer in search.space.tokenizers:
+            self.known("search.space.tokenizers", tokenizer, self.params.tokenizers, "tokenizer")
+        for axis, values in vars(search.space).items():
+            if not values:
+                self.refuse(f"search.space.{axis}", "is empty: name at least one value")
+        odd = [size for size in search.space.head_dim if size % 2]
+        if odd:
+            self.refuse("search.space.head_dim", f"{odd[0]} is odd, and rotary positions turn pairs; make it even")
+        if not search.rungs:
+            self.refuse("search.rungs", "needs at least one rung of {slots, steps}")
+        for number, (before, after) in enumerate(zip(search.rungs, search.rungs[1:]), 1):
+            if after.slots > before.slots:
+                self.refuse(f"search.rungs[{number}].slots", f"{after.slots} exceeds the {before.slots} of the rung before")
+        if search.rungs[-1].slots < len(self.searched()):
+            self.refuse("search.rungs", f"the last rung's slots are fewer than the {len(self.searched())} searched models")
+        if search.budget.max_params and search.budget.min_params > search.budget.max_params:
+            self.refuse("search.budget.min_params", "exceeds max_params; lower it")
+
+    def devices(self) -> None:
+        """Devices can be reached; profiles name what exists."""
+        for name, device in self.params.devices.items():
+            if device.kind == "ssh" and not device.host:
+                self.refuse(f"devices.{name}.host", "a device of kind ssh needs its host")
+        for name, profile in self.params.profiles.items():
+            self.known(f"profiles.{name}.device", profile.device, self.params.devices, "device")
+            for model in profile.models:
+                self.known(f"profiles.{name}.models", model, self.params.models, "model")
+
+    def deployments(self) -> None:
+        """A deployment's model has the phase, and its runtime the operators."""
+        for name, entry in self.params.deployments.items():
+            key = f"deployments.{name}"
+            self.known(f"{key}.model", entry.model, self.params.models, "model")
+            model = self.params.models[entry.model]
+            imported = model.architecture.kind == "imported" and entry.phase == "base"
+            if getattr(model, entry.phase) is None and not imported:
+                self.refuse(f"{key}.phase", f"model {entry.model!r} has no phase {entry.phase}; give it a plan or leave it out")
+            gguf = entry.scheme.startswith("gguf")
+            if gguf != (entry.runtime == "llamacpp"):
+                self.refuse(f"{key}.runtime", f"{entry.runtime} does not run {entry.scheme}; gguf needs llamacpp, others torch")
+            reason = no_gguf(model.architecture) if gguf and model.architecture.kind == "named" else None
+            if reason:
+                self.refuse(f"{key}.scheme", f"llama.cpp's llama graph has no {reason}; leave {entry.scheme} out")
+
+
+def no_gguf(arch: schema.Architecture) -> str | None:
+    """What a decoder has that llama.cpp's llama graph lacks; None if it is a plain Llama."""
+    lacks = {
+        f"{arch.activation} activation": arch.activation != "silu",
+        "plain FFN": not arch.gated,
+        "shared blocks": arch.sharing > 1,
+        "int8-rounded RoPE": arch.rope_int8,
+        "series activation": arch.series > 0,
+        "augmented shortcuts": arch.shortcuts > 0,
+    }
+    return next((name for name, holds in lacks.items() if holds), None)
+
+
+def check(params: Params, name: str = "params.yaml") -> None:
+    """Raise ConfigError at the first value that cannot work."""
+    checker = Checker(params, name)
+    checker.walk(params, "")
+    steps: list[Callable[[], None]] = [
+        *(checker.entry_names, checker.sources, checker.tokenizers, checker.corpora, checker.suites),
+        *(checker.plans, checker.models, checker.search, checker.devices, checker.deployments),
+    ]
+    for step in steps:
+        step()
+    if params.numerics.device == "cpu" and params.numerics.world_size > 1 and params.numerics.compile:
+        checker.refuse("numerics.compile", "is not supported with several CPU ranks; set it to false")

@@ -1,0 +1,123 @@
+"""``pocketlm COMMAND``: one subcommand a stage, and the commands of a user.
+
+A command's module is imported only when the command runs, so that help and refusals are immediate. Such a module has
+``add_arguments(parser)`` and ``run(args)``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import sys
+from typing import NamedTuple
+
+import pocketlm
+from pocketlm.artifacts import ArtifactError
+from pocketlm.config import ConfigError
+
+
+class Command(NamedTuple):
+    """Where a command lives and what it does."""
+
+    module: str
+    help: str
+
+
+STAGES = {
+    "download": Command("pocketlm.stages.download", "fetch or generate one source and verify its bytes"),
+    "tokenizer": Command("pocketlm.stages.tokenizer", "train, import or compress one tokenizer"),
+    "tokenize": Command("pocketlm.stages.tokenize", "encode one corpus into token shards"),
+    "calibrate": Command("pocketlm.stages.calibrate", "measure one device by operator shape"),
+    "propose": Command("pocketlm.stages.propose", "filter the search space by budget and fill the first rung"),
+    "trial": Command("pocketlm.stages.trial", "train the proxy of one slot of one rung"),
+    "promote": Command("pocketlm.stages.promote", "fill a rung with the best of the rung before"),
+    "random": Command("pocketlm.stages.random", "train the random arm that the search is compared with"),
+    "select": Command("pocketlm.stages.select", "write the Pareto front and the winners by rank"),
+    "profile": Command("pocketlm.stages.profile", "measure prefill, decode, load and memory of models"),
+    "pretrain": Command("pocketlm.stages.pretrain", "train the base phase of one model"),
+    "instruct": Command("pocketlm.stages.instruct", "tune one model on dialogues"),
+    "call": Command("pocketlm.stages.call", "tune one model on function calls"),
+    "import": Command("pocketlm.stages.import_model", "take in a local Hugging Face Llama folder as a base phase"),
+    "quantize": Command("pocketlm.stages.quantize", "make the quantized deployments of one model"),
+    "score": Command("pocketlm.stages.score", "score one model and its deployments on one suite with lm-eval"),
+    "report": Command("pocketlm.stages.report", "write the HTML report and the results table"),
+}
+COMMANDS = {
+    "compose": Command("pocketlm.compose", "write params.yaml from a recipe: compose recipe=demo key=value"),
+    "plan": Command("pocketlm.plan", "say what a run costs before it starts, and check the disk"),
+    "show": Command("pocketlm.show", "print the results table of a run"),
+    "generate": Command("pocketlm.stages.generate", "continue a prompt with a produced model"),
+    "chat": Command("pocketlm.stages.chat", "talk to a produced model"),
+    "diff": Command("pocketlm.diff", "compare two runs: parameters, scores, bytes"),
+    "dvc": Command("pocketlm.engines.generate", "write dvc.yaml from the Snakefile's DAG, or check it (--check)"),
+    "record": Command("pocketlm.engines.record", "tell DVC what Snakemake made"),
+    "sync": Command("pocketlm.engines.sync", "tell Snakemake what DVC restored"),
+    "code": Command("pocketlm.engines.closure", "write what each stage depends on in code (Snakemake does it too)"),
+    "pin": Command("pocketlm.stages.pin", "resolve a URL, file or hub branch to pinned content"),
+}
+
+
+def overview() -> str:
+    """The help page."""
+    lines = ["usage: pocketlm COMMAND [options]      (pocketlm COMMAND --help tells more)", ""]
+    for title, table in (("Commands", COMMANDS), ("Stages (Snakemake runs them)", STAGES)):
+        lines += [f"{title}:"] + [f"  {name:<10} {command.help}" for name, command in table.items()] + [""]
+    lines.append("Start with: pocketlm compose recipe=demo && snakemake && pocketlm show")
+    return "\n".join(lines)
+
+
+def execute(name: str, command: Command, arguments: list[str]) -> int:
+    """Import the command's module, parse its arguments and run it; returns the exit status."""
+    module = importlib.import_module(command.module)
+    parser = argparse.ArgumentParser(prog=f"pocketlm {name}", description=f"{name}: {command.help}.")
+    module.add_arguments(parser)
+    if name in STAGES and not any(action.dest == "params" for action in parser._actions):
+        parser.add_argument("--params", default="params.yaml", help="the run's configuration (default: params.yaml)")
+    status = module.run(parser.parse_args(arguments))
+    return int(status or 0)
+
+
+def label(name: str, arguments: list[str]) -> str:
+    """``pocketlm pretrain a0``: the stage and its entry, for the line of an error."""
+    entry = arguments[arguments.index("--entry") + 1 :][:1] if "--entry" in arguments else []
+    return " ".join(["pocketlm", name, *entry])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Exit status: 0 done, 1 an artefact or the disk, 2 a wrong configuration, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if name in ("-V", "--version"):
+        print(f"pocketlm {pocketlm.__version__}")
+        return 0
+    command = STAGES.get(name) or COMMANDS.get(name)
+    if command is None:
+        print(f"pocketlm: no command {name!r}; the commands: {', '.join(COMMANDS | STAGES)}", file=sys.stderr)
+        return 2
+    where = label(name, arguments[1:])
+    try:
+        return execute(name, command, arguments[1:])
+    except ConfigError as error:
+        print(f"{where}: {error}", file=sys.stderr)
+        return 2
+    except ArtifactError as error:
+        print(f"{where}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{where}: interrupted; start it again and it goes on from its last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"{where}: no space left on the disk; free some and start again", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

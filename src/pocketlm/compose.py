@@ -1,0 +1,180 @@
+"""``pocketlm compose recipe=demo key=value``: a Hydra composition of ``conf/``, written out in full as params.yaml.
+
+Hydra is used here and nowhere else. The result is complete (every key of the schema), grouped as the schema is, with
+entries sorted by name, so that the same recipe and overrides give the same bytes; ``--check`` proves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, List
+
+from pocketlm.artifacts import write_text
+from pocketlm.config import ConfigError, Params, parse
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/config.py\n"
+
+
+@dataclass
+class Deploy:
+    """What compose expands into ``deployments``: models x phases x schemes, without what cannot exist."""
+
+    models: List[str] = field(default_factory=list)  # empty: all
+    phases: List[str] = field(default_factory=lambda: ["call"])
+    schemes: List[str] = field(default_factory=lambda: ["bf16", "int8", "int4"])
+
+
+@dataclass
+class Recipe(Params):
+    """A recipe: the schema of params.yaml, and what is expanded before it is written."""
+
+    deploy: Deploy = field(default_factory=Deploy)
+
+
+def recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+
+
+def hydra_compose(recipe: str, overrides: list[str]) -> dict[str, Any]:
+    """The merged configuration as plain data. Raises ConfigError with Hydra's reason in one line."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if recipe not in recipes():
+        raise ConfigError(f"recipe={recipe}: no such recipe in conf/recipe; there are: {', '.join(recipes())}")
+    ConfigStore.instance().store(name="schema", node=Recipe)
+    try:
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            merged = compose(config_name=f"recipe/{recipe}", overrides=overrides)
+        data: Any = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reasons = [error, *([error.__cause__] if error.__cause__ else [])]
+        reason = " ".join(" ".join(str(reason) for reason in reasons).split())
+        raise ConfigError(f"recipe={recipe} {' '.join(overrides)}: {reason}") from None
+    return dict(data)
+
+
+def impossible(model: dict[str, Any], phase: str, scheme: str, space: dict[str, Any]) -> str | None:
+    """Why a model cannot be deployed so; None if it can. A searched model may become anything in the space."""
+    arch = model["architecture"]
+    if phase != "base" and not model[phase] or phase == "base" and not model["base"] and arch["kind"] != "imported":
+        return f"it has no phase {phase}"
+    if not scheme.startswith("gguf"):
+        return None
+    may_be = {key: [arch[key]] for key in ("activation", "gated", "sharing")}
+    if arch["kind"] == "searched":
+        may_be = {key: space[key] for key in may_be}
+    reasons = {
+        f"llama.cpp's llama graph has no {'/'.join(a for a in may_be['activation'] if a != 'silu')} activation": any(
+            activation != "silu" for activation in may_be["activation"]
+        ),
+        "llama.cpp's llama graph has no plain FFN": not all(may_be["gated"]),
+        "llama.cpp's llama graph shares no blocks": any(times > 1 for times in may_be["sharing"]),
+        "llama.cpp has no int8-rounded RoPE": arch["rope_int8"],
+        "llama.cpp has no series activation or augmented shortcuts": arch["series"] or arch["shortcuts"],
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def expand(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Replace ``deploy`` by explicit deployments; returns the data and a line for each pair that was left out."""
+    deploy, left_out = data.pop("deploy"), []
+    for name in deploy["models"] or sorted(data["models"]):
+        if name not in data["models"]:
+            raise ConfigError(f"deploy.models: no model {name!r}; there are: {', '.join(sorted(data['models']))}")
+        for phase in deploy["phases"]:
+            for scheme in deploy["schemes"]:
+                reason = impossible(data["models"][name], phase, scheme, data["search"]["space"])
+                if reason:
+                    left_out.append(f"left out: {name} {phase} as {scheme}: {reason}")
+                    continue
+                runtime = "llamacpp" if scheme.startswith("gguf") else "torch"
+                entry = {"model": name, "phase": phase, "scheme": scheme, "runtime": runtime}
+                data["deployments"][f"{name}-{phase}-{scheme}"] = entry
+    return data, left_out
+
+
+def ordered(value: Any, schema: Any) -> Any:
+    """Fields in the schema's order, entries of a dictionary by name."""
+    import dataclasses
+
+    if dataclasses.is_dataclass(schema):
+        return {f.name: ordered(value[f.name], getattr(schema, f.name)) for f in dataclasses.fields(schema)}
+    if isinstance(schema, dict):
+        return {key: ordered(value[key], schema[key]) for key in sorted(schema)}
+    return value
+
+
+def dump(data: dict[str, Any]) -> str:
+    """YAML with one key a line and short lists in one."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def represent(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+        flat = not any(isinstance(value, (dict, list)) for value in values)
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
+
+    Dumper.add_representer(list, represent)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+def compose(recipe: str, overrides: list[str]) -> tuple[str, list[str]]:
+    """(text of params.yaml, lines that say what was left out) of a recipe with overrides ``key=value``."""
+    from pocketlm.config import as_dict
+
+    data, left_out = expand(hydra_compose(recipe, overrides))
+    data |= {"_recipe": recipe, "_overrides": overrides}
+    name = f"recipe={recipe}"
+    params = parse(data, name)
+    return HEADER + dump(ordered(as_dict(params), params)), left_out
+
+
+def check(path: Path) -> None:
+    """Raise ConfigError unless ``path`` is what its own recipe and overrides compose to."""
+    from pocketlm.config import load
+
+    params = load(path)
+    text, _ = compose(params._recipe, params._overrides)
+    if path.read_text(encoding="utf-8") == text:
+        return
+    lines = zip(path.read_text(encoding="utf-8").splitlines(), text.splitlines())
+    differs = next((f"{found.strip()!r} instead of {want.strip()!r}" for found, want in lines if found != want), "length")
+    again = " ".join(["pocketlm compose", f"recipe={params._recipe}", *params._overrides, f"--into {path.parent}"])
+    raise ConfigError(f"{path}: not what its recipe composes to: {differs}; write it again with: {again}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Command line of ``pocketlm compose``."""
+    parser.add_argument("values", nargs="*", metavar="key=value", help="recipe=NAME and Hydra overrides")
+    parser.add_argument("--into", type=Path, default=Path("."), help="run folder that gets params.yaml (default: here)")
+    parser.add_argument("--check", action="store_true", help="only check that params.yaml is re-derivable")
+    parser.add_argument("--list", action="store_true", help="list the shipped recipes")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write params.yaml into the run folder, and say what was left out."""
+    target = args.into / "params.yaml"
+    if args.list:
+        print("\n".join(recipes()))
+        return
+    if args.check:
+        check(target)
+        print(f"{target}: re-derivable")
+        return
+    given = [value for value in args.values if value.startswith("recipe=")]
+    recipe = given[-1].partition("=")[2] if given else "demo"
+    overrides = [value for value in args.values if not value.startswith("recipe=")]
+    text, left_out = compose(recipe, overrides)
+    args.into.mkdir(parents=True, exist_ok=True)
+    write_text(target, text)
+    print("\n".join([*left_out, f"{target}: recipe {recipe}, written"]), file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The data room: fetching, reading, tokenizers, tokens, batches, contamination."""

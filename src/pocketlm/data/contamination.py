@@ -1,0 +1,126 @@
+"""Contamination: which evaluation items share a 13-gram of words with the training text (GPT-3's rule).
+
+Words are lower-case runs of letters and digits. An item is its prompt with the right answer where it has one; items of
+fewer than 13 words cannot be judged and are counted as such. Memory holds the items' n-grams, never the training text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketlm.artifacts import read_jsonl
+
+N = 13
+EXAMPLES = 10
+WORD = re.compile(r"[^\W_]+")
+PROMPTS = ("passage", "context", "ctx", "query", "question", "goal", "sentence", "text")
+Hashes = NDArray[np.uint64]
+
+
+def item_text(row: Any) -> str:
+    """The words of an evaluation item: prompt, then the right answer."""
+    if isinstance(row, str):
+        return row
+    parts = [str(row[key]) for key in PROMPTS if isinstance(row.get(key), str)]
+    parts += [m["content"] for m in row.get("messages", []) if m.get("role") != "assistant"]
+    gold = row.get("gold", row.get("label"))
+    options = row.get("choices") or row.get("endings") or row.get("context_options")
+    if isinstance(options, list) and isinstance(gold, int) and 0 <= gold < len(options):
+        parts.append(str(options[gold]))
+    if isinstance(row.get("continuation"), str):
+        parts.append(row["continuation"])
+    return " ".join(parts)
+
+
+def read_items(path: Path) -> list[str]:
+    """The items of a task file: jsonl rows, or the lines of a plain text file."""
+    if path.suffix in (".jsonl", ".json"):
+        return [item_text(row) for row in read_jsonl(path)]
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def word_value(word: str) -> int:
+    """A 64-bit number for a word, the same everywhere; never 0."""
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") | 1
+
+
+def grams(values: Hashes) -> Hashes:
+    """Hashes of all runs of N words: a polynomial in the words' numbers, modulo 2^64."""
+    count = len(values) - N + 1
+    if count <= 0:
+        return np.zeros(0, dtype=np.uint64)
+    out = np.zeros(count, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for offset in range(N):
+            out = out * np.uint64(0x100000001B3) + values[offset : offset + count]
+    return out
+
+
+class Contamination:
+    """The n-grams of all tasks; ``look`` takes training texts, ``report`` says what overlapped."""
+
+    def __init__(self, tasks: dict[str, list[str]]) -> None:
+        """``tasks``: the items' texts by task."""
+        self.words: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        hashes: list[Hashes] = []
+        owners: list[NDArray[np.int64]] = []
+        self.items: list[tuple[str, int]] = []
+        self.short: dict[str, int] = {}
+        for task, texts in sorted(tasks.items()):
+            self.sizes[task], self.short[task] = len(texts), 0
+            for number, text in enumerate(texts):
+                own = np.unique(grams(self._values(text)))
+                self.short[task] += not len(own)
+                hashes.append(own)
+                owners.append(np.full(len(own), len(self.items)))
+                self.items.append((task, number))
+        every = np.concatenate([np.zeros(0, dtype=np.uint64), *hashes])
+        order = np.argsort(every, kind="stable")
+        self.hashes = every[order]
+        self.owners = np.concatenate([np.zeros(0, dtype=np.int64), *owners])[order]
+        self.hit = np.zeros(len(self.items), dtype=bool)
+
+    def _values(self, text: str) -> Hashes:
+        words = WORD.findall(text.lower())
+        for word in words:
+            if word not in self.words:
+                self.words[word] = word_value(word)
+        return np.array([self.words[word] for word in words], dtype=np.uint64)
+
+    def look(self, text: str) -> None:
+        """Mark the items that share an n-gram with this training text."""
+        if not len(self.hashes):
+            return
+        known = self.words.get
+        # a word that no item has breaks every run through it: 0 stands for it
+        values = np.array([known(word, 0) for word in WORD.findall(text.lower())], dtype=np.uint64)
+        found = grams(values)
+        if not len(found):
+            return
+        unknown = np.concatenate([[0], np.cumsum(values == 0)])
+        found = np.unique(found[unknown[N:] == unknown[:-N]])
+        first = np.searchsorted(self.hashes, found, side="left")
+        last = np.searchsorted(self.hashes, found, side="right")
+        for start, stop in zip(first[first < last], last[first < last], strict=True):
+            self.hit[self.owners[start:stop]] = True
+
+    def report(self) -> dict[str, Any]:
+        """{task: items, too_short, overlapping, share, examples (item numbers)}."""
+        out: dict[str, Any] = {}
+        for task in sorted(self.sizes):
+            numbers = [n for (t, n), hit in zip(self.items, self.hit, strict=True) if hit and t == task]
+            out[task] = {
+                "items": self.sizes[task],
+                "too_short": self.short[task],
+                "overlapping": len(numbers),
+                "share": round(len(numbers) / max(self.sizes[task], 1), 6),
+                "examples": numbers[:EXAMPLES],
+            }
+        return out

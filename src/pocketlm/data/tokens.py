@@ -1,0 +1,154 @@
+"""Writing token shards: documents in, flat binary files out, in bounded memory.
+
+For each part ``p`` and split ``s``: ``s.p.bin`` (uint16, or uint32 for a vocabulary above 65,535), ``s.p.idx`` (int64
+document starts, n + 1 of them), ``s.p.mask`` (uint8, chat only: 1 = loss on this token). ``token_bytes.bin`` (uint16)
+holds the length of every token, so that bits per byte count exactly the bytes that were predicted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pocketlm.artifacts import ArtifactError, write_json
+from pocketlm.data.chat import SPECIALS, Chat
+from pocketlm.data.documents import Document, is_validation
+
+CHUNK = 1024  # documents encoded at a time
+SPLITS = ("train", "val")
+
+
+@dataclass
+class Shard:
+    """One part's files of one split, while they are written."""
+
+    stem: Path
+    dtype: Any
+    masked: bool
+    starts: array[int] = field(default_factory=lambda: array("q", [0]))
+    bytes: int = 0
+    loss_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        self.ids: BinaryIO = Path(f"{self.stem}.bin").open("wb")  # noqa: SIM115 - closed by close()
+        self.mask: BinaryIO | None = Path(f"{self.stem}.mask").open("wb") if self.masked else None  # noqa: SIM115
+
+    def add(self, ids: list[int], mask: list[int], size: int) -> None:
+        self.ids.write(np.asarray(ids, dtype=self.dtype).tobytes())
+        if self.mask is not None:
+            self.mask.write(np.asarray(mask, dtype=np.uint8).tobytes())
+        self.starts.append(self.starts[-1] + len(ids))
+        self.bytes += size
+        self.loss_tokens += sum(mask) if self.masked else len(ids)
+
+    def close(self) -> dict[str, int]:
+        self.ids.close()
+        if self.mask is not None:
+            self.mask.close()
+        np.asarray(self.starts, dtype=np.int64).tofile(f"{self.stem}.idx")
+        counts = {"documents": len(self.starts) - 1, "tokens": self.starts[-1], "bytes": self.bytes}
+        return counts | {"loss_tokens": self.loss_tokens}
+
+
+def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[list[int], list[int], int]]:
+    """(ids, mask, bytes) of each document: text ends with eos and is trained on whole, a dialogue on its answers."""
+    texts = [d.text for d in documents if not d.is_chat]
+    plain = iter(chat.texts(texts))
+    dialogues = iter(chat.encode_batch([(d.messages, d.tools) for d in documents if d.is_chat]))
+    for document in documents:
+        if document.is_chat:
+            ids, mask = next(dialogues)
+            yield ids, mask, sum(len(m["content"].encode()) for m in document.messages)
+        else:
+            ids = [*next(plain), chat.eos_id]
+            yield ids, [1] * len(ids), len(document.text.encode())
+
+
+def write_part(
+    folder: Path, name: str, documents: Iterable[Document], chat: Chat, masked: bool, validation: float, progress: Any
+) -> dict[str, dict[str, int]]:
+    """Encode and write one part; returns its counts by split."""
+    dtype = token_dtype(chat.vocab_size)
+    shards = {split: Shard(folder / f"{split}.{name}", dtype, masked) for split in SPLITS}
+    stream = iter(documents)
+    try:
+        while chunk := list(itertools.islice(stream, CHUNK)):
+            for document, (ids, mask, size) in zip(chunk, encode_documents(chat, chunk), strict=True):
+                split = "val" if is_validation(document.key, validation) else "train"
+                shards[split].add(ids, mask, size)
+            progress(len(chunk))
+    finally:
+        counts = {split: shard.close() for split, shard in shards.items()}
+    return counts
+
+
+def write_tokens(
+    folder: Path, parts: Mapping[str, tuple[Iterable[Document], float]], chat: Chat, kind: str, validation: float,
+    progress: Any = lambda n: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write all parts ({name: (documents, weight)}) of a corpus into a folder, with ``meta.json``; returns the meta."""
+    counts = {
+        name: write_part(folder, name, documents, chat, kind == "chat", validation, progress)
+        for name, (documents, _) in parts.items()
+    }
+    lengths = token_bytes(chat)
+    lengths.tofile(folder / "token_bytes.bin")
+    meta = {
+        "kind": kind,
+        "vocab_size": chat.vocab_size,
+        "dtype": np.dtype(token_dtype(chat.vocab_size)).name,
+        "eos_id": chat.eos_id,
+        "pad_id": chat.pad_id,
+        "parts": {name: {"weight": parts[name][1], **counts[name]} for name in parts},
+    }
+    meta |= {f"{split}_{k}": total(counts, split, k) for split in SPLITS for k in ("documents", "tokens", "bytes")}
+    refuse_empty(meta)
+    write_json(folder / "meta.json", meta)
+    return meta
+
+
+def total(counts: dict[str, dict[str, dict[str, int]]], split: str, key: str) -> int:
+    """Sum of a count over the parts."""
+    return sum(part[split][key] for part in counts.values())
+
+
+def refuse_empty(meta: dict[str, Any]) -> None:
+    """A part without a training document, or a corpus without a validation document, is an error."""
+    for name, part in meta["parts"].items():
+        if not part["train"]["documents"]:
+            raise ArtifactError(f"corpus part '{name}' has no training document; check its split, limit and reader")
+    if not meta["val_documents"]:
+        raise ArtifactError(
+            f"no document of {meta['train_documents']} fell into the validation split; raise the corpus's 'validation'"
+        )
+
+
+def token_dtype(vocab_size: int) -> Any:
+    """The narrowest type that holds every id."""
+    return np.uint16 if vocab_size <= 65536 else np.uint32
+
+
+def token_bytes(chat: Chat) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """uint16 [vocab]: bytes of text that each token stands for; 0 for special tokens."""
+    tokenizer = chat.tokenizer
+    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    special |= {id for id in map(tokenizer.token_to_id, SPECIALS) if id is not None}
+    byte_level = type(tokenizer.decoder).__name__ == "ByteLevel"
+    out = np.zeros(chat.vocab_size, dtype=np.uint16)
+    for token, id in tokenizer.get_vocab(with_added_tokens=True).items():
+        if id not in special:
+            out[id] = len(token) if byte_level else piece_bytes(token)
+    return out
+
+
+def piece_bytes(token: str) -> int:
+    """Bytes of a SentencePiece-style token: ``▁`` is a space, ``<0x0A>`` one byte."""
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return 1
+    return len(token.replace("▁", " ").encode())

@@ -1,0 +1,104 @@
+"""Snakemake's DAG of a run folder, read through its API. The only module that touches private parts of Snakemake.
+
+Private: ``_workflow``, ``_prepare_dag``, ``_build_dag``, ``persistence.finished``, ``dag.needrun``; snakemake is
+pinned for that reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketlm.artifacts import ArtifactError
+from pocketlm.engines.closure import ROOT
+
+LARGE = 1 << 50  # checksum files of any size, as the default profile does
+
+
+@dataclass(frozen=True)
+class Job:
+    """One Snakemake job, as both engines see it."""
+
+    name: str  # the DVC stage: rule and wildcards, joined by "-"
+    rule: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    folders: frozenset[str]  # outputs that are folders
+    keys: tuple[str, ...]  # dotted params.yaml keys
+    shell: str  # hash of the shell command
+    needed: bool  # Snakemake would run it
+    reason: str
+
+
+def stage_name(rule: str, wildcards: dict[str, str]) -> str:
+    """``pretrain-a0``, ``trial-0-3``: the name of a job's DVC stage."""
+    return "-".join([rule, *wildcards.values()])
+
+
+def describe(job: Any, dag: Any) -> Job:
+    """A Snakemake job in our words."""
+    return Job(
+        name=stage_name(job.rule.name, dict(job.wildcards.items())),
+        rule=job.rule.name,
+        inputs=tuple(str(path) for path in job.input),
+        outputs=tuple(str(path) for path in job.output),
+        folders=frozenset(str(path) for path in job.output if path.is_directory),
+        keys=tuple((job.params.get("cfg") or {}).keys()),
+        shell=hashlib.sha256((job.rule.shellcmd or "").encode()).hexdigest()[:12],
+        needed=bool(dag.needrun(job)),
+        reason=" ".join(str(dag.reason(job)).split()),
+    )
+
+
+class Dag:
+    """The jobs of a run folder in topological order."""
+
+    def __init__(self, workflow: Any) -> None:
+        self.workflow = workflow
+        levels = [sorted(level, key=str) for level in workflow.dag.toposorted()]
+        self.raw = [job for level in levels for job in level if not job.rule.norun]
+        self.jobs = [describe(job, workflow.dag) for job in self.raw]
+
+    def mark_finished(self, name: str, time: float) -> None:
+        """Write Snakemake's metadata of a job as if it had just made its outputs, at ``time`` (seconds)."""
+        job = next(raw for raw, job in zip(self.raw, self.jobs) if job.name == name)
+        for path in job.output:
+            for member in [Path(path), *(Path(path) / ".snakemake_timestamp" for _ in range(path.is_directory))]:
+                if path.is_directory:
+                    (Path(path) / ".snakemake_timestamp").touch()
+                os.utime(member, (time, time))
+        self.workflow.async_run(self.workflow.persistence.finished(job))
+
+
+@contextlib.contextmanager
+def open_dag(folder: Path) -> Iterator[Dag]:
+    """The DAG of a run folder; the working directory is the run folder inside the block."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings import types as settings
+
+    if not (folder / "params.yaml").is_file():
+        raise ArtifactError(f"{folder}/params.yaml: no such file; write it with: pocketlm compose recipe=demo")
+    before = Path.cwd()
+    os.environ.setdefault("POCKETLM_QUIET", "1")
+    quiet = settings.OutputSettings(quiet={settings.Quietness.ALL}, enable_file_logging=False)
+    try:
+        with SnakemakeApi(quiet) as api:
+            workflow_api = api.workflow(
+                resource_settings=settings.ResourceSettings(cores=os.cpu_count() or 1),
+                snakefile=ROOT / "Snakefile",
+                workdir=folder.resolve(),
+            )
+            dag_api = workflow_api.dag(dag_settings=settings.DAGSettings(max_checksum_file_size=LARGE))
+            workflow = dag_api.workflow_api._workflow
+            workflow.execution_settings = settings.ExecutionSettings(lock=False)
+            workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+            workflow._build_dag()
+            os.chdir(folder if folder.is_absolute() else before / folder)
+            yield Dag(workflow)
+    finally:
+        os.chdir(before)

@@ -1,0 +1,53 @@
+"""``pocketlm record``: tell DVC what Snakemake made.
+
+Recorded are the stages that DVC calls changed, that Snakemake holds up to date and whose outputs exist: nothing stale
+is ever called fresh. A folder artefact whose bytes differ from its manifest is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pocketlm.artifacts import ArtifactError, check_manifest
+from pocketlm.engines import generate, store
+from pocketlm.engines.dag import Job, open_dag
+
+
+def check_folders(folder: Path, jobs: list[Job]) -> None:
+    """Raise ArtifactError if a folder output is not what its manifest says."""
+    for job in jobs:
+        for path in sorted(job.folders):
+            manifest = folder / f"{path}.manifest.json"
+            if manifest.is_file():
+                check_manifest(folder / path, manifest)
+
+
+def record(folder: Path) -> tuple[list[str], list[Job]]:
+    """(recorded stages, jobs that are not up to date) of a run folder."""
+    with open_dag(folder) as dag:
+        jobs = dag.jobs
+    generate.write(folder, jobs)
+    changed = store.changed(folder)
+    exist = [job for job in jobs if all((folder / path).exists() for path in job.outputs)]
+    ready = [job for job in exist if job.name in changed and not job.needed]
+    check_folders(folder, ready)
+    store.commit(folder, [*(["code"] if "code" in changed else []), *(job.name for job in ready)])
+    return [job.name for job in ready], [job for job in jobs if job.needed]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Command line of ``pocketlm record``."""
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("."), help="run folder (default: here)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Record and say what was and what was not."""
+    if "DVC_STAGE" in os.environ:
+        raise ArtifactError("inside a DVC stage; dvc repro records by itself")
+    recorded, stale = record(args.folder)
+    for job in stale:
+        print(f"not recorded: {job.name}: {job.reason or 'not up to date'}", file=sys.stderr)
+    print(f"recorded {len(recorded)} stages in {args.folder}/dvc.lock" + (f", {len(stale)} are stale" if stale else ""))

@@ -1,0 +1,1 @@
+"""Scoring: lm-eval's own evaluator over our decoders, tasks from local items, function calls, paired differences."""

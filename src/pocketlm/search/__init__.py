@@ -1,0 +1,1 @@
+"""Architecture search: space and budgets, proposals, successive halving, the front and its winners."""

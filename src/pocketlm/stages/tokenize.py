@@ -1,0 +1,99 @@
+"""Stage ``tokenize``: encode one corpus into token shards, and look evaluation items up in its training text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketlm import artifacts, config
+from pocketlm.stages.tokenizer import folders_of
+
+if TYPE_CHECKING:
+    from pocketlm.data.contamination import Contamination
+    from pocketlm.data.documents import Document
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``pocketlm tokenize``."""
+    parser.add_argument("--params", default="params.yaml", help="the run's configuration (default: params.yaml)")
+    parser.add_argument("--entry", required=True, help="name in corpora: of params.yaml")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests of its sources and of the tasks")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="manifest of the tokenizer folder")
+    parser.add_argument("--out", type=Path, required=True, help="tokens folder to write")
+    parser.add_argument("--manifest", type=Path, required=True, help="its manifest")
+    parser.add_argument("--contamination", type=Path, required=True, help="13-gram overlap by task, JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the tokens folder, its manifest and the contamination report."""
+    params = config.load(args.params)
+    if args.entry not in params.corpora:
+        known = ", ".join(sorted(params.corpora))
+        raise config.ConfigError(f"{args.params}: corpora.{args.entry}: no such corpus; there are {known}")
+    from pocketlm.data import corpora
+    from pocketlm.data.chat import Chat
+    from pocketlm.data.contamination import Contamination
+    from pocketlm.data.tokens import write_tokens
+
+    corpus, folders = params.corpora[args.entry], folders_of(args.data)
+    tokenizer = artifacts.check_manifest(artifacts.folder_of(args.tokenizer), args.tokenizer)
+    check = Contamination(corpora.suite_items(params, corpus.decontaminate, folders))
+    parts = {
+        name: (watched(stream, check, corpus.validation), corpus.parts[name].weight)
+        for name, stream in corpora.streams(corpus, folders).items()
+    }
+    with artifacts.atomic_folder(args.out) as folder:
+        chat = Chat(artifacts.folder_of(args.tokenizer))
+        meta = write_tokens(folder, parts, chat, corpus.kind, corpus.validation, counter(args.entry))
+        refuse_small(params, args, folder)
+    artifacts.write_json(args.contamination, check.report())
+    artifacts.write_manifest(args.out, args.manifest, tokenizer=tokenizer["sha256"], train_tokens=meta["train_tokens"])
+    tokens, size = meta["train_tokens"], meta["train_bytes"]
+    print(
+        f"tokenize {args.entry}: {meta['train_documents']:,} documents, {tokens:,} training tokens, "
+        f"{size / max(tokens, 1):.2f} bytes/token, {meta['val_tokens']:,} held out -> {args.out}",
+        file=sys.stderr,
+    )
+
+
+def watched(stream: Iterable[Document], check: Contamination, validation: float) -> Iterator[Document]:
+    """The documents, while training text is looked up."""
+    from pocketlm.data.corpora import texts
+    from pocketlm.data.documents import is_validation
+
+    for document in stream:
+        if not is_validation(document.key, validation):
+            for text in texts(document):
+                check.look(text)
+        yield document
+
+
+def counter(entry: str) -> Any:
+    """Progress in documents: how many there are is not known before."""
+    done, printed = 0, time.monotonic()
+
+    def progress(count: int) -> None:
+        nonlocal done, printed
+        done += count
+        if time.monotonic() - printed >= 5:
+            printed = time.monotonic()
+            print(f"tokenize {entry}: {done:,} documents", file=sys.stderr)
+
+    return progress
+
+
+def refuse_small(params: config.Params, args: argparse.Namespace, folder: Path) -> None:
+    """A corpus that does not fill one batch of a plan that uses it is refused now, not after the search."""
+    from pocketlm.data.reader import TokenReader
+
+    for name, plan in sorted(params.plans.items()):
+        if plan.corpus == args.entry:
+            try:
+                TokenReader(folder, "train", plan.seq_len, plan.batch_size)
+            except artifacts.ArtifactError as error:
+                reason = str(error).partition(": ")[2]
+                raise artifacts.ArtifactError(f"corpus {args.entry} is too small for plans.{name}: {reason}") from None

@@ -1,0 +1,1 @@
+"""Training: one loop for pre-training, rounds, instruction and call tuning."""

@@ -1,0 +1,272 @@
+"""The one training loop: pre-training, rounds, instruction and call tuning, and the trials of the search.
+
+Killed at any instant and started again, a training ends in the same bytes: a step is a pure function of the weights,
+the optimizer's state and the step's number, and a checkpoint holds all three.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pocketlm import numerics
+from pocketlm.artifacts import ArtifactError
+from pocketlm.progress import Progress
+from pocketlm.training import metrics, schedules
+from pocketlm.training.checkpoint import Checkpoints
+from pocketlm.training.interrupts import Interrupts
+from pocketlm.training.job import Batch, Diverged, TrainJob, TrainResult, check_plan
+from pocketlm.training.optimizers import Optimizer
+from pocketlm.training.rounds import RoundOrder
+
+DIVERGED = 1.5  # a loss so many times that of guessing (or of the first window) will not come back
+
+
+def train(job: TrainJob) -> TrainResult:
+    """Train as ``job`` says and return weights, metrics and curve.
+
+    Resumes from ``job.checkpoints`` where a sound one is. The caller writes the artefacts, then calls
+    ``Checkpoints(job.checkpoints).remove()``. Raises Diverged, ConfigError (the machine cannot honour the numerics),
+    ArtifactError (disk full: the last good checkpoint is intact), KeyboardInterrupt (a checkpoint was written).
+    """
+    check_plan(job.plan, job.numerics)
+    trainer = Trainer(job, numerics.apply(job.numerics))
+    trainer.resume()
+    with Interrupts() as interrupts:
+        while trainer.done < trainer.order.total:
+            trainer.step()
+            trainer.after_step()
+            if interrupts.caught is not None:
+                trainer.stop()
+    trainer.progress.close()
+    return trainer.result()
+
+
+class Trainer:
+    """State of one training: model, optimizer, order of batches, losses and norms of the steps that are done."""
+
+    def __init__(self, job: TrainJob, runtime: numerics.Runtime) -> None:
+        from pocketlm.model.decoder import Decoder
+
+        self.job, self.plan, self.runtime = job, job.plan, runtime
+        torch.manual_seed(job.seed)
+        model = Decoder(job.arch, job.vocab_size, job.seed)  # on the CPU: the same first weights on every device
+        if job.init_state is not None:
+            model.load_state_dict(job.init_state)
+        self.model = model.to(runtime.device)
+        self.loss_of = torch.compile(self.model.loss) if runtime.compile else self.model.loss
+        self.optimizer = Optimizer(self.model, job.plan, job.arch.d_model, runtime.bf16)
+        self.order = RoundOrder(job.plan, job.seed)
+        self.done = 0
+        self.losses = torch.zeros(self.order.total, device=runtime.device)
+        self.norms = torch.zeros(self.order.total, device=runtime.device)
+        self.checked = 0  # steps whose losses were looked at
+        self.curve: list[dict[str, Any]] = []
+        self.validation: tuple[float, float] | None = None  # nats a token, bits a byte
+        self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say)
+        self.tokens = job.plan.batch_size * job.plan.seq_len
+        self.progress = self._progress(0)
+        self.timing = self._timing()
+
+    def resume(self) -> None:
+        """Go on from the newest sound checkpoint, where there is one."""
+        state = None if self.checkpoints is None else self.checkpoints.load()
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load(state["optimizer"])
+            self.losses.copy_(state["losses"])
+            self.norms.copy_(state["norms"])
+            self.done = self.checked = state["done"]
+            self.curve, self.validation = state["curve"], state["validation"]
+            torch.set_rng_state(state["rng"])
+            if self.runtime.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda_rng"], self.runtime.device)
+            self._say(f"going on from the checkpoint of step {self.done}")
+        self.progress = self._progress(self.done)
+        self.timing.restart(self.done)
+
+    def step(self) -> None:
+        """One optimizer step: micro-batches, clipping, update. Nothing here waits for the device."""
+        _, index = self.order.batch_of(self.done, self.losses)
+        loss = self._backward(Batch.of(self.job.reader.batch(0, index)), index)
+        self.norms[self.done] = self.optimizer.clip(self.plan.grad_clip)
+        self.optimizer.step(schedules.factor(self.done, self.order.total, self.plan))
+        self.optimizer.zero_grad()
+        self.losses[self.done] = loss
+        self.done += 1
+
+    def _backward(self, batch: Batch, index: int) -> Tensor:
+        """Gradients of the batch's mean loss over its unmasked targets; the loss [] (over all ranks)."""
+        total = count_targets(batch.targets)
+        if total == 0:
+            raise ArtifactError(
+                f"{self.job.label}: batch {index} has no token that carries a loss; use a longer seq_len in its plan"
+            )
+        share = self.plan.batch_size // self.runtime.world_size
+        first, micro = self.runtime.rank * share, min(self.plan.micro_batch or share, share)
+        loss = torch.zeros((), device=self.runtime.device)
+        for start in range(first, first + share, micro):
+            part = self._loss(batch.rows(slice(start, start + micro))) / total
+            part.backward()
+            loss += part.detach()
+        return loss if self.runtime.world_size == 1 else self._reduce(loss)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """The sum of the losses of a batch in nats []."""
+        moved = batch.to(self.runtime.device)
+        with self.runtime.autocast():
+            loss: Tensor = self.loss_of(moved.inputs, moved.targets, moved.documents, moved.positions, "sum")
+        return loss
+
+    def _reduce(self, loss: Tensor) -> Tensor:
+        """Sum gradients and loss over the ranks, in one flat message; each rank's are shares of the global mean."""
+        for param in self.optimizer.params:
+            param.grad = torch.zeros_like(param) if param.grad is None else param.grad
+        grads = [param.grad for param in self.optimizer.params if param.grad is not None]
+        flat = torch.cat([loss.view(1)] + [grad.reshape(-1) for grad in grads])
+        torch.distributed.all_reduce(flat)
+        parts = flat[1:].split([grad.numel() for grad in grads])
+        torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts, grads)])
+        return flat[0]
+
+    def after_step(self) -> None:
+        """What is due at this step: check, log, validate, checkpoint. The check goes first: no NaN is ever saved."""
+        done, last = self.done, self.done == self.order.total
+        log = last or done % self.plan.log_every == 0 or done in self.order.starts
+        validate = last or (self.plan.validate_every > 0 and done % self.plan.validate_every == 0)
+        save = self.checkpoints is not None and not last and done % self.plan.checkpoint_every == 0
+        if log or validate or save:
+            window = self.check()
+            if validate:
+                self.validation = self.validate()
+            if log or validate:
+                self._log(window, self.validation[1] if validate and self.validation else None)
+            if save:
+                self.save()
+            if validate or save:
+                self.timing.restart(done)
+        self.progress.update(done)
+
+    def check(self) -> float:
+        """Mean loss of the last ``log_every`` steps; raises Diverged naming the first bad step."""
+        losses, norms = self.losses[: self.done].cpu(), self.norms[: self.done].cpu()
+        for values, what in ((losses, "loss"), (norms, "gradient norm")):
+            bad = torch.nonzero(~torch.isfinite(values[self.checked :]))
+            if len(bad):
+                step = self.checked + int(bad[0])
+                raise self._diverged(step, f"its {what} is {float(values[step])}")
+        self.checked = self.done
+        every = self.plan.log_every
+        window = float(losses[max(0, self.done - every) :].mean())
+        limit = DIVERGED * max(math.log(self.job.vocab_size), float(losses[:every].mean()))
+        if window > limit:
+            raise self._diverged(self.done - 1, f"its loss is {window:.2f}, above {limit:.2f}, far worse than guessing")
+        return window
+
+    def _diverged(self, step: int, why: str) -> Diverged:
+        round_, index = self.order.batch_of(step, self.losses)
+        return Diverged(self.job.label, step + 1, round_, index, why)
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float] | None:
+        """Held-out loss in (nats a token, bits a byte); None without held-out data."""
+        reader, nats, tokens, size = self.job.validation, 0.0, 0, 0
+        if reader is None:
+            return None
+        for raw in reader.validation_batches(self.plan.validation_batches):
+            batch = Batch.of(raw)
+            nats += float(self._loss(batch))
+            tokens += count_targets(batch.targets)
+            size += reader.count_bytes(batch.targets.numpy())
+        return (nats / tokens, metrics.bits_per_byte(nats, size)) if tokens and size else None
+
+    def _log(self, window: float, val_bpb: float | None) -> None:
+        step = self.done
+        rate = self.optimizer.lr * schedules.factor(step - 1, self.order.total, self.plan)
+        row = {
+            "step": step,
+            "round": self.order.round_of(step - 1),
+            "loss": metrics.rounded(window),
+            "lr": metrics.rounded(rate),
+            "grad_norm": metrics.rounded(float(self.norms[step - 1])),
+            "val_bpb": metrics.rounded(val_bpb),
+        }
+        self.curve.append(row)
+        self.progress.update(step, loss=window)
+        self.timing.write(step, window)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on."""
+        state = {
+            "done": self.done,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.tensors(),
+            "losses": self.losses,
+            "norms": self.norms,
+            "curve": self.curve,
+            "validation": self.validation,
+            "rng": torch.get_rng_state(),
+        }
+        if self.runtime.device.type == "cuda":
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.runtime.device)
+        return state
+
+    def save(self) -> None:
+        """Write a checkpoint (rank 0 only: the ranks hold the same)."""
+        if self.checkpoints is not None and self.runtime.rank == 0:
+            self.checkpoints.save(self.done, self.state())
+
+    def stop(self) -> None:
+        """Write a checkpoint where there is a place for it, and raise KeyboardInterrupt."""
+        if self.checkpoints is None:
+            raise KeyboardInterrupt(f"{self.job.label}: interrupted at step {self.done}")
+        self.check()
+        self.save()
+        self._say(f"interrupted at step {self.done}; the same command goes on from there")
+        raise KeyboardInterrupt
+
+    def result(self) -> TrainResult:
+        """Weights on the CPU, metrics and curve of a finished training."""
+        window = self.check()
+        nats, bits = self.validation or (None, None)
+        starts, losses = self.order.starts, self.losses.cpu()
+        rounds = [float(losses[a:b].mean()) for a, b in itertools.pairwise(starts)]
+        found = {
+            "steps": self.order.total,
+            "tokens": self.order.total * self.tokens,
+            "params": sum(param.numel() for param in self.optimizer.params),
+            "train_loss": metrics.rounded(window),
+            "val_loss": metrics.rounded(nats),
+            "val_bits_per_byte": metrics.rounded(bits),
+            "round_losses": [metrics.rounded(loss) for loss in rounds],
+        }
+        state = {name: tensor.detach().float().cpu() for name, tensor in self.model.state_dict().items()}
+        return TrainResult(state, found, self.curve)
+
+    def _progress(self, start: int) -> Progress:
+        stream = None if self.runtime.rank == 0 else io.StringIO()  # one rank speaks
+        return Progress(
+            self.job.label, self.order.total, "step", per_unit=self.tokens, rate_unit="tok", start=start, stream=stream
+        )
+
+    def _timing(self) -> metrics.TimingLog:
+        arch, params = self.job.arch, sum(param.numel() for param in self.optimizer.params)
+        looked_up = 0 if arch.tied else self.job.vocab_size * arch.d_model
+        layers, width = arch.n_layers * arch.sharing, arch.n_heads * arch.head_dim
+        flops = metrics.flops_per_token(params, looked_up, layers, width, self.plan.seq_len)
+        path = self.job.timing if self.runtime.rank == 0 else None
+        peak = None if path is None else numerics.peak_flops(self.runtime)
+        return metrics.TimingLog(path, self.tokens, flops, None if peak is None else peak * self.runtime.world_size)
+
+    def _say(self, message: str) -> None:
+        self.progress.say(message)
+
+
+def count_targets(targets: Tensor) -> int:
+    """Targets that carry a loss."""
+    return int((targets != -100).sum())

@@ -1,0 +1,115 @@
+"""Training is deterministic and spells every text; the fast encoder equals the reference; compression's rule."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TEXTS
+from tokenizers import Tokenizer
+
+from pocketlm.artifacts import ArtifactError
+from pocketlm.config import ConfigError
+from pocketlm.data import tokenizer
+from pocketlm.data.compress import compress, count_pieces
+from pocketlm.data.encode import Encoder, byte_of
+from pocketlm.data.tokens import token_bytes
+
+STRANGE = [
+    "",
+    " ",
+    "\n\n  7",
+    "a  1 b",
+    "é🙂\u200b\x00\x7f",
+    "'tis don't 'S",
+    "12345 x12",
+    "\ufeff\u3000９",
+    "\t\r\n ",
+    "<|end|>",
+]
+
+
+def test_training_does_not_depend_on_process_or_threads(tmp_path: Path) -> None:
+    code = (
+        "import sys, json; sys.path[:0] = json.loads(sys.argv[2]);"
+        "from conftest import TEXTS; from pocketlm.data import tokenizer as t;"
+        "t.train(TEXTS, 300, True, 'x').save(sys.argv[1])"
+    )
+    paths = json.dumps([str(Path(__file__).parent), *sys.path])
+    for number in (1, 2):
+        environment = {"PYTHONHASHSEED": str(number), "RAYON_NUM_THREADS": str(number)}
+        command = [sys.executable, "-c", code, str(tmp_path / str(number)), paths]
+        subprocess.run(command, check=True, env=os.environ | environment)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_layout_and_round_trip(tokenizer_folder: Path) -> None:
+    made = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    assert made.get_vocab_size() == 300
+    assert sorted(made.token_to_id(c) for c in byte_of()) == list(range(6, 262))
+    encode = Encoder(made)
+    for text in STRANGE + TEXTS[:20]:
+        assert made.decode(encode([text])[0], skip_special_tokens=False) == text
+    assert len(encode(["2024"])[0]) == 4  # every digit stands alone
+
+
+def test_refusals() -> None:
+    with pytest.raises(ConfigError, match=r"tokenizers\.t\.vocab_size: 200 is below 262"):
+        tokenizer.train(TEXTS, 200, True, "t")
+    with pytest.raises(ArtifactError, match=r"hold only \d+ pieces.*vocab_size to \d+ or less"):
+        tokenizer.train(TEXTS, 5000, True, "t")
+
+
+@pytest.mark.parametrize("digits", [True, False])
+def test_fast_encoder_equals_reference_over_the_basic_plane(digits: bool) -> None:
+    pytest.importorskip("tiktoken")
+    encode = Encoder(tokenizer.train(TEXTS, 290, digits, "t"))
+    assert encode.fast is not None
+    letters = [chr(c) for c in range(0x10000) if not 0xD800 <= c < 0xE000]
+    letters += [chr(c) for c in range(0x10000, 0x20000, 97)]
+    texts = [f"a{c}b {c}5{c}  {c}{c}\n 7 " for c in letters] + STRANGE + TEXTS
+    whole = ["".join(texts[i : i + 64]) for i in range(0, len(texts), 64)]
+    assert encode(whole) == encode.slow(whole)
+
+
+def test_token_bytes(chat) -> None:  # type: ignore[no-untyped-def]
+    lengths = token_bytes(chat)
+    assert lengths[:6].sum() == 0 and (lengths[6:262] == 1).all()
+    text = "Ada gave 7 red äpfel 🙂"
+    assert lengths[chat.texts([text])[0]].sum() == len(text.encode())
+
+
+def test_compressed_keeps_the_most_frequent_and_reaches_all() -> None:
+    base = tokenizer.train(TEXTS, 320, True, "base")
+    small, report = compress(base, TEXTS, 290, "small")
+    assert small.get_vocab_size() == len(report["kept_ids"]) == 290 and 0.5 < report["coverage"] < 1
+    pieces = small.get_vocab()
+    for piece in pieces.keys() - byte_of().keys() - {t.content for t in small.get_added_tokens_decoder().values()}:
+        text = bytes(byte_of()[c] for c in piece).decode()
+        assert small.encode(text, add_special_tokens=False).ids == [pieces[piece]]
+        assert base.encode(text, add_special_tokens=False).tokens == [piece]
+    for text in STRANGE:
+        assert small.decode(Encoder(small)([text])[0], skip_special_tokens=False) == text
+    # the rule: a dropped piece is not more frequent than a kept one, unless that one is another's parent
+    counts = count_pieces(base, TEXTS)
+    merges = json.loads(small.to_str())["model"]["merges"]
+    needed = {part for pair in merges for part in pair}
+    leaves = [p for p in pieces if p not in needed and p not in byte_of() and base.token_to_id(p) > 261]
+    dropped = [p for p in base.get_vocab() if p not in pieces]
+    assert max(counts[base.token_to_id(p)] for p in dropped) <= min(counts[base.token_to_id(p)] for p in leaves)
+    with pytest.raises(ConfigError, match="below 262"):
+        compress(base, TEXTS, 100, "small")
+    with pytest.raises(ArtifactError, match="not below its base's 320"):
+        compress(base, TEXTS, 320, "small")
+
+
+def test_import(tokenizer_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert tokenizer.import_folder(tokenizer_folder, tmp_path / "out")["vocab_size"] == 300
+    assert (tmp_path / "out/tokenizer.json").read_bytes() == (tokenizer_folder / "tokenizer.json").read_bytes()
+    with pytest.raises(ArtifactError, match=r"no tokenizer\.json"):
+        tokenizer.import_folder(tmp_path, tmp_path / "out")

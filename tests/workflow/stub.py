@@ -1,0 +1,99 @@
+"""A copy of the project whose stages are stubs without torch: the same DAG, in seconds.
+
+A stub writes, for every output that its command line names, a digest of its entry and of its inputs' bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ("Snakefile", "workflow", "src", "conf", "profiles", "requirements.txt", ".dvcignore", ".gitignore", ".dvc/config")
+STUB = '''"""Stub of a stage."""
+from pathlib import Path
+
+from pocketlm.artifacts import digest, sha256, write_manifest, write_text
+
+OUTPUTS = {outputs!r}
+INPUTS = {inputs!r}
+
+
+def add_arguments(parser):
+    for name in ["entry", "suite", "rung", "slot", *INPUTS, *OUTPUTS]:
+        parser.add_argument("--" + name.replace("_", "-"), nargs="*", default=[])
+
+
+def run(args):
+    parts = [name for name in INPUTS for name in getattr(args, name)]
+    text = digest([args.entry, args.suite, args.rung, args.slot, *map(sha256, parts)])
+    for name in OUTPUTS:
+        for path in getattr(args, name):
+            if Path(path).suffix in (".json", ".csv", ".jsonl", ".html"):
+                write_text(path, '{{"value": "' + text + '"}}\\n')
+            else:
+                write_text(Path(path) / "data.bin", text)
+    for folder, manifest in zip(args.out, getattr(args, "manifest", [])):
+        write_manifest(folder, manifest)
+'''
+TRAINING = (["arch", "init", "tokens", "tokenizer"], ["out", "manifest", "metrics", "curve"])
+STAGES = {
+    "download": ([], ["out", "manifest"]),
+    "tokenizer": (["data", "base"], ["out", "manifest"]),
+    "tokenize": (["data", "tokenizer"], ["out", "manifest", "contamination"]),
+    "calibrate": ([], ["out"]),
+    "propose": (["calibration"], ["predictor", "out"]),
+    "trial": (["candidates", "tokens"], ["out"]),
+    "promote": (["trials"], ["out"]),
+    "random": (["candidates", "tokens"], ["out"]),
+    "select": (["proposal", "predictor", "rungs", "trials", "random"], ["out", "arch"]),
+    "profile": (["arch"], ["out"]),
+    "pretrain": TRAINING,
+    "instruct": TRAINING,
+    "call": TRAINING,
+    "import_model": ([], ["out", "manifest"]),
+    "quantize": (["models", "tokens"], ["out", "manifest", "sizes"]),
+    "score": (["models", "deploy", "data"], ["out", "samples"]),
+    "report": (
+        ["scores", "metrics", "curves", "facts", "front", "sizes", "contamination", "data_manifests"],
+        ["out", "table", "metrics_out"],
+    ),
+}
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables with which the copy's own sources run, whatever environment pytest was started in."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
+
+
+def command(folder: Path, *arguments: str, status: int = 0) -> str:
+    """Run a command of the environment in a folder of the copy; returns stdout and stderr."""
+    root = next(parent for parent in (folder, *folder.parents) if (parent / "Snakefile").is_file())
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert (done.returncode == 0) == (status == 0), f"{' '.join(arguments)}: {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+def copy_project(folder: Path, stubbed: bool) -> Path:
+    """A git repository with the project's files (stages replaced by stubs where asked) and no results."""
+    folder.mkdir(parents=True)
+    for name in KEPT:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+        elif source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy2(source, target)
+    if stubbed:
+        for stage, (inputs, outputs) in STAGES.items():
+            (folder / f"src/pocketlm/stages/{stage}.py").write_text(STUB.format(inputs=inputs, outputs=outputs))
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder

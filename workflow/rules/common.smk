@@ -1,0 +1,79 @@
+# Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph.py.
+import os
+
+from pocketlm.config import ConfigError, load
+from pocketlm.engines import graph
+from pocketlm.engines.closure import code
+
+try:
+    load("params.yaml")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+if workflow.config_settings.overwrite_config:
+    raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
+
+# Jobs find pocketlm and this copy's sources whether or not the environment is activated. Passive waiting: two torch
+# jobs on two cores else slow each other down many times over (spinning OpenMP threads).
+shell.prefix(
+    f'set -euo pipefail; export PATH="{os.path.dirname(sys.executable)}:$PATH" '
+    f'PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1; '
+)
+
+COMPUTE = config["numerics"]["threads"]
+RANKS = config["numerics"]["world_size"]
+TRAIN = "pocketlm" if RANKS == 1 else f"torchrun --standalone --nproc-per-node={RANKS} --module pocketlm"
+LOGGED = " 2>&1 | tee -i {log}"
+
+
+wildcard_constraints:
+    source=r"\w+",
+    tokenizer=r"\w+",
+    corpus=r"\w+",
+    device=r"\w+",
+    model=r"\w+",
+    suite=r"\w+",
+    rung=r"\d+",
+    slot=r"\d+",
+
+
+def sel(*keys):
+    """The parameters that a rule depends on, {dotted key: value}; a key may be a function of the wildcards."""
+
+    def select(wildcards):
+        names = []
+        for key in keys:
+            found = key(wildcards) if callable(key) else key.format(**wildcards)
+            names.extend([found] if isinstance(found, str) else found)
+        return {name: graph.lookup(config, name) for name in names}
+
+    return select
+
+
+def of(function, *wildcard_names):
+    """``function(config, <values of these wildcards>)`` as an input or key function."""
+
+    def call(wildcards):
+        return function(config, *(wildcards[name] for name in wildcard_names))
+
+    return call
+
+
+def option(flag, name):
+    """``flag PATHS`` where the input of this name is not empty."""
+
+    def text(wildcards, input):
+        paths = input.get(name) or []
+        return " ".join([flag, *([paths] if isinstance(paths, str) else paths)]) if paths else ""
+
+    return text
+
+
+def one_of(names):
+    """A wildcard constraint that allows just these names."""
+    return "|".join(names) or "NONE"
+
+
+def next_step():
+    """What a user does after a successful run."""
+    done = "pocketlm: done. Next: pocketlm show | pocketlm record | open results/report/index.html"
+    return "" if "DVC_STAGE" in os.environ else done

@@ -1,0 +1,58 @@
+# Sources, tokenizers, token shards.
+rule download:
+    input:
+        code=code("download"),
+    output:
+        folder=directory("results/data/{source}"),
+        manifest="results/data/{source}.manifest.json",
+    log:
+        "results/logs/download-{source}.log",
+    benchmark:
+        "results/benchmarks/download-{source}.tsv"
+    priority: 90
+    params:
+        cfg=sel(of(graph.source_keys, "source")),
+    shell:
+        "pocketlm download --entry {wildcards.source} --out {output.folder} --manifest {output.manifest}" + LOGGED
+
+
+rule tokenizer:
+    input:
+        code=code("tokenizer"),
+        data=of(graph.tokenizer_data, "tokenizer"),
+        base=of(graph.tokenizer_base, "tokenizer"),
+    output:
+        folder=directory("results/tokenizers/{tokenizer}"),
+        manifest="results/tokenizers/{tokenizer}.manifest.json",
+    log:
+        "results/logs/tokenizer-{tokenizer}.log",
+    benchmark:
+        "results/benchmarks/tokenizer-{tokenizer}.tsv"
+    priority: 90
+    params:
+        cfg=sel(of(graph.tokenizer_keys, "tokenizer")),
+        base=option("--base", "base"),
+    shell:
+        "pocketlm tokenizer --entry {wildcards.tokenizer} --data {input.data} {params.base}"
+        " --out {output.folder} --manifest {output.manifest}" + LOGGED
+
+
+rule tokenize:
+    input:
+        code=code("tokenize"),
+        data=of(graph.corpus_data, "corpus"),
+        tokenizer=of(graph.corpus_tokenizer, "corpus"),
+    output:
+        folder=directory("results/tokens/{corpus}"),
+        manifest="results/tokens/{corpus}.manifest.json",
+        contamination="results/tokens/{corpus}.contamination.json",
+    log:
+        "results/logs/tokenize-{corpus}.log",
+    benchmark:
+        "results/benchmarks/tokenize-{corpus}.tsv"
+    priority: 85
+    params:
+        cfg=sel(of(graph.corpus_keys, "corpus")),
+    shell:
+        "pocketlm tokenize --entry {wildcards.corpus} --data {input.data} --tokenizer {input.tokenizer}"
+        " --out {output.folder} --manifest {output.manifest} --contamination {output.contamination}" + LOGGED

@@ -1,0 +1,37 @@
+# Measured facts. A measuring job takes the whole machine: no other job may run beside it.
+rule calibrate:
+    input:
+        code=code("calibrate"),
+    output:
+        "results/facts/{device}/calibration.json",
+    log:
+        "results/logs/calibrate-{device}.log",
+    benchmark:
+        "results/benchmarks/calibrate-{device}.tsv"
+    priority: 100
+    threads: workflow.cores
+    params:
+        cfg=sel("devices.{device}", "search.space", "numerics"),
+    shell:
+        "pocketlm calibrate --entry {wildcards.device} --out {output}" + LOGGED
+
+
+rule profile:
+    input:
+        code=code("profile"),
+        arch=of(graph.profile_archs, "profile"),
+    output:
+        "results/facts/{device}/{profile}.json",
+    log:
+        "results/logs/profile-{device}-{profile}.log",
+    benchmark:
+        "results/benchmarks/profile-{device}-{profile}.tsv"
+    wildcard_constraints:
+        profile=one_of(config["profiles"]),
+    priority: 80
+    threads: workflow.cores
+    params:
+        cfg=sel("profiles.{profile}", "devices.{device}", of(graph.profile_keys, "profile"), "numerics"),
+        arch=option("--arch", "arch"),
+    shell:
+        "pocketlm profile --entry {wildcards.profile} {params.arch} --out {output}" + LOGGED

@@ -1,0 +1,100 @@
+# Pre-training and tuning: one loop; data, mask and schedule differ. Checkpoints lie in results/checkpoints.
+rule pretrain:
+    input:
+        code=code("pretrain"),
+        arch=of(graph.arch_file, "model"),
+        tokens=of(graph.base_tokens, "model"),
+        tokenizer=of(graph.model_tokenizer, "model"),
+    output:
+        folder=directory("results/models/{model}/base"),
+        manifest="results/models/{model}/base.manifest.json",
+        metrics="results/models/{model}/base.metrics.json",
+        curve="results/models/{model}/base.curve.csv",
+    log:
+        "results/logs/pretrain-{model}.log",
+    benchmark:
+        "results/benchmarks/pretrain-{model}.tsv"
+    wildcard_constraints:
+        model=one_of(graph.with_phase(config, "base")),
+    priority: 50
+    threads: COMPUTE
+    params:
+        cfg=sel(of(graph.base_keys, "model")),
+        arch=option("--arch", "arch"),
+    shell:
+        TRAIN + " pretrain --entry {wildcards.model} {params.arch} --tokens {input.tokens}"
+        " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
+        " --metrics {output.metrics} --curve {output.curve}" + LOGGED
+
+
+rule import_model:
+    input:
+        code=code("import"),
+    output:
+        folder=directory("results/models/{model}/base"),
+        manifest="results/models/{model}/base.manifest.json",
+    log:
+        "results/logs/import_model-{model}.log",
+    benchmark:
+        "results/benchmarks/import_model-{model}.tsv"
+    wildcard_constraints:
+        model=one_of(graph.names(config, "imported")),
+    priority: 50
+    params:
+        cfg=sel("models.{model}.architecture"),
+    shell:
+        "pocketlm import --entry {wildcards.model} --out {output.folder} --manifest {output.manifest}" + LOGGED
+
+
+rule instruct:
+    input:
+        code=code("instruct"),
+        init=of(graph.before_instruct, "model"),
+        tokens=of(graph.instruct_tokens, "model"),
+        tokenizer=of(graph.model_tokenizer, "model"),
+    output:
+        folder=directory("results/models/{model}/instruct"),
+        manifest="results/models/{model}/instruct.manifest.json",
+        metrics="results/models/{model}/instruct.metrics.json",
+        curve="results/models/{model}/instruct.curve.csv",
+    log:
+        "results/logs/instruct-{model}.log",
+    benchmark:
+        "results/benchmarks/instruct-{model}.tsv"
+    wildcard_constraints:
+        model=one_of(graph.with_phase(config, "instruct")),
+    priority: 45
+    threads: COMPUTE
+    params:
+        cfg=sel(of(graph.instruct_keys, "model")),
+    shell:
+        TRAIN + " instruct --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
+        " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
+        " --metrics {output.metrics} --curve {output.curve}" + LOGGED
+
+
+rule call:
+    input:
+        code=code("call"),
+        init=of(graph.before_call, "model"),
+        tokens=of(graph.call_tokens, "model"),
+        tokenizer=of(graph.model_tokenizer, "model"),
+    output:
+        folder=directory("results/models/{model}/call"),
+        manifest="results/models/{model}/call.manifest.json",
+        metrics="results/models/{model}/call.metrics.json",
+        curve="results/models/{model}/call.curve.csv",
+    log:
+        "results/logs/call-{model}.log",
+    benchmark:
+        "results/benchmarks/call-{model}.tsv"
+    wildcard_constraints:
+        model=one_of(graph.with_phase(config, "call")),
+    priority: 40
+    threads: COMPUTE
+    params:
+        cfg=sel(of(graph.call_keys, "model")),
+    shell:
+        TRAIN + " call --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
+        " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
+        " --metrics {output.metrics} --curve {output.curve}" + LOGGED
