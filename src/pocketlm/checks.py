@@ -32,18 +32,28 @@ CHOICES = {
     "Quantization.method": ("rtn", "gptq"),
     "Suite.phases": ("base", "instruct", "call"),
 }
-POSITIVE = {
-    *("Numerics.threads Numerics.world_size Rung.slots Rung.steps Part.weight Device.threads Device.repeats").split(),
-    *("Architecture.n_layers Architecture.d_model Architecture.n_heads Architecture.n_kv_heads").split(),
-    *("Architecture.head_dim Architecture.d_ff Architecture.sharing Architecture.norm_eps").split(),
-    *("Architecture.rope_theta Architecture.init_std Architecture.max_seq_len Architecture.shortcut_ratio").split(),
-    *("Plan.seq_len Plan.batch_size Plan.steps Plan.lr Plan.muon_lr Plan.rounds Plan.checkpoint_every").split(),
-    *("Plan.micro_batch Plan.log_every Plan.validation_batches Quantization.group_size Device.new_tokens").split(),
-    *("Suite.batch_size Suite.max_new_tokens Space.n_layers Space.d_model Space.head_dim Space.kv_share").split(),
-    *("Space.ffn_ratio Space.sharing Device.calibration Device.prompts World.people World.places World.objects").split(),
-    *("World.stories World.dialogues World.calls World.items Task.limit Part.limit").split(),
+POSITIVE = {  # above 0; every other number is at least 0
+    "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std max_seq_len shortcut_ratio",
+    "Device": "threads repeats new_tokens calibration prompts",
+    "Numerics": "threads world_size",
+    "Part": "weight limit",
+    "Plan": "seq_len batch_size steps lr muon_lr rounds checkpoint_every micro_batch log_every validation_batches",
+    "Quantization": "group_size",
+    "Rung": "slots steps",
+    "Space": "n_layers d_model head_dim kv_share ffn_ratio sharing",
+    "Suite": "batch_size max_new_tokens",
+    "Task": "limit",
+    "World": "people places objects stories dialogues calls items",
 }
-SHARES = {"Plan.floor", "Plan.decay", "Plan.round_share", "Plan.beta1", "Plan.beta2", "Part.heldout", "Corpus.validation"}
+SHARES = {
+    "Plan.floor",
+    "Plan.decay",
+    "Plan.round_share",
+    "Plan.beta1",
+    "Plan.beta2",
+    "Part.heldout",
+    "Corpus.validation",
+}
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -93,8 +103,10 @@ class Checker:
                 continue
             if one != one or one in (float("inf"), float("-inf")):
                 self.refuse(key, "must be a finite number")
-            if one < 0 or (kind in POSITIVE and one == 0):
-                self.refuse(key, f"{one} must be {'above 0' if kind in POSITIVE else 'at least 0'}")
+            group, _, field = kind.partition(".")
+            positive = field in POSITIVE.get(group, "").split()
+            if one < 0 or (positive and one == 0):
+                self.refuse(key, f"{one} must be {'above 0' if positive else 'at least 0'}")
             if kind in SHARES and one > 1:
                 self.refuse(key, f"{one} is a share and must be at most 1")
 
@@ -121,7 +133,9 @@ class Checker:
                 if digest is not None and not SHA256.fullmatch(digest):
                     self.refuse(f"{key}.{field}", f"{digest!r} is no sha256 (64 lower-case hex digits)")
             if source.kind == "hub" and not COMMIT.fullmatch(source.revision or ""):
-                self.refuse(f"{key}.revision", f"{source.revision!r} is no commit (40 hex digits); see: pocketlm pin --help")
+                self.refuse(
+                    f"{key}.revision", f"{source.revision!r} is no commit (40 hex digits); see: pocketlm pin --help"
+                )
 
     def tokenizers(self) -> None:
         """Vocabularies hold the byte alphabet; what they are made from exists."""
@@ -162,6 +176,8 @@ class Checker:
             for task, entry in suite.tasks.items():
                 key = f"suites.{name}.tasks.{task}"
                 self.known(f"{key}.source", entry.source, self.params.sources, "source")
+                if entry.labels is not None:
+                    self.known(f"{key}.labels", entry.labels, self.params.sources, "source")
                 if entry.chance is not None and entry.chance > 1:
                     self.refuse(f"{key}.chance", f"{entry.chance} is a probability and must be at most 1")
 
@@ -235,7 +251,9 @@ class Checker:
             self.refuse(f"plans.{plan_name}.seq_len", f"{plan.seq_len} exceeds {limit}; shorten it or raise that")
         tokenizer = self.params.corpora[plan.corpus].tokenizer
         if tokenizer != arch.tokenizer:
-            self.refuse(key, f"plan {plan_name} reads tokens of {tokenizer!r}, the model's tokenizer is {arch.tokenizer!r}")
+            self.refuse(
+                key, f"plan {plan_name} reads tokens of {tokenizer!r}, the model's tokenizer is {arch.tokenizer!r}"
+            )
 
     # ---- search, devices, deployments
 
@@ -246,9 +264,11 @@ class Checker:
             return
         self.known("search.device", search.device, self.params.devices, "device")
         self.known("search.plan", search.plan, self.params.plans, "plan")
+        named = [name for name, model in self.params.models.items() if model.architecture.kind == "named"]
         for anchor in search.anchors:
-            named = [n for n, m in self.params.models.items() if m.architecture.kind == "named"]
             self.known("search.anchors", anchor, named, "named model")
+        if search.budget.reference is not None:
+            self.known("search.budget.reference", search.budget.reference, named, "named model")
         for tokenizer in search.space.tokenizers:
             self.known("search.space.tokenizers", tokenizer, self.params.tokenizers, "tokenizer")
         for axis, values in vars(search.space).items():
@@ -261,9 +281,13 @@ class Checker:
             self.refuse("search.rungs", "needs at least one rung of {slots, steps}")
         for number, (before, after) in enumerate(zip(search.rungs, search.rungs[1:]), 1):
             if after.slots > before.slots:
-                self.refuse(f"search.rungs[{number}].slots", f"{after.slots} exceeds the {before.slots} of the rung before")
+                self.refuse(
+                    f"search.rungs[{number}].slots", f"{after.slots} exceeds the {before.slots} of the rung before"
+                )
         if search.rungs[-1].slots < len(self.searched()):
-            self.refuse("search.rungs", f"the last rung's slots are fewer than the {len(self.searched())} searched models")
+            self.refuse(
+                "search.rungs", f"the last rung's slots are fewer than the {len(self.searched())} searched models"
+            )
         if search.budget.max_params and search.budget.min_params > search.budget.max_params:
             self.refuse("search.budget.min_params", "exceeds max_params; lower it")
 
@@ -285,10 +309,14 @@ class Checker:
             model = self.params.models[entry.model]
             imported = model.architecture.kind == "imported" and entry.phase == "base"
             if getattr(model, entry.phase) is None and not imported:
-                self.refuse(f"{key}.phase", f"model {entry.model!r} has no phase {entry.phase}; give it a plan or leave it out")
+                self.refuse(
+                    f"{key}.phase", f"model {entry.model!r} has no phase {entry.phase}; give it a plan or leave it out"
+                )
             gguf = entry.scheme.startswith("gguf")
             if gguf != (entry.runtime == "llamacpp"):
-                self.refuse(f"{key}.runtime", f"{entry.runtime} does not run {entry.scheme}; gguf needs llamacpp, others torch")
+                self.refuse(
+                    f"{key}.runtime", f"{entry.runtime} does not run {entry.scheme}; gguf needs llamacpp, others torch"
+                )
             reason = no_gguf(model.architecture) if gguf and model.architecture.kind == "named" else None
             if reason:
                 self.refuse(f"{key}.scheme", f"llama.cpp's llama graph has no {reason}; leave {entry.scheme} out")

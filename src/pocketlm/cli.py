@@ -46,10 +46,10 @@ STAGES = {
 COMMANDS = {
     "compose": Command("pocketlm.compose", "write params.yaml from a recipe: compose recipe=demo key=value"),
     "plan": Command("pocketlm.plan", "say what a run costs before it starts, and check the disk"),
-    "show": Command("pocketlm.show", "print the results table of a run"),
+    "show": Command("pocketlm.stages.show", "print the results table of a run"),
     "generate": Command("pocketlm.stages.generate", "continue a prompt with a produced model"),
     "chat": Command("pocketlm.stages.chat", "talk to a produced model"),
-    "diff": Command("pocketlm.diff", "compare two runs: parameters, scores, bytes"),
+    "diff": Command("pocketlm.stages.diff", "compare two runs: parameters, scores, bytes"),
     "dvc": Command("pocketlm.engines.generate", "write dvc.yaml from the Snakefile's DAG, or check it (--check)"),
     "record": Command("pocketlm.engines.record", "tell DVC what Snakemake made"),
     "sync": Command("pocketlm.engines.sync", "tell Snakemake what DVC restored"),

@@ -148,7 +148,9 @@ def check(path: Path) -> None:
     if path.read_text(encoding="utf-8") == text:
         return
     lines = zip(path.read_text(encoding="utf-8").splitlines(), text.splitlines())
-    differs = next((f"{found.strip()!r} instead of {want.strip()!r}" for found, want in lines if found != want), "length")
+    differs = next(
+        (f"{found.strip()!r} instead of {want.strip()!r}" for found, want in lines if found != want), "length"
+    )
     again = " ".join(["pocketlm compose", f"recipe={params._recipe}", *params._overrides, f"--into {path.parent}"])
     raise ConfigError(f"{path}: not what its recipe composes to: {differs}; write it again with: {again}")
 

@@ -315,18 +315,13 @@ def parse(data: dict[str, Any], name: str = "params.yaml") -> Params:
 
     Raises ConfigError naming file, key and remedy for an unknown key, a wrong type or an impossible value.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     from pocketlm.checks import check
+    from pocketlm.typed import Refused, build
 
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Params), OmegaConf.create(data))
-        params: Any = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None) or "?"
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{name}: {key}: {reason} (keys and types: pocketlm/config.py)") from None
+        params: Params = build(Params, data)
+    except Refused as error:
+        raise ConfigError(f"{name}: {error.args[0]}: {error.args[1]} (keys: pocketlm/config.py)") from None
     check(params, name)
     return params
 
@@ -339,7 +334,8 @@ def load(path: str | Path) -> Params:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; write one with: pocketlm compose recipe=demo")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     return parse(data, str(path))

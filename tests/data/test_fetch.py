@@ -21,7 +21,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``/whole`` serves with Range, ``/short`` stops half way (once for each request), ``/wrong`` serves other bytes."""
+    """``/whole`` serves with Range, ``/short`` stops half way, ``/wrong`` serves other bytes."""
 
     requests: list[tuple[str, str, str]] = []
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -65,14 +66,16 @@ def test_refusals() -> None:
 
 
 @pytest.mark.parametrize("digits", [True, False])
-def test_fast_encoder_equals_reference_over_the_basic_plane(digits: bool) -> None:
+def test_fast_encoder_equals_reference(digits: bool) -> None:
     pytest.importorskip("tiktoken")
     encode = Encoder(tokenizer.train(TEXTS, 290, digits, "t"))
     assert encode.fast is not None
-    letters = [chr(c) for c in range(0x10000) if not 0xD800 <= c < 0xE000]
-    letters += [chr(c) for c in range(0x10000, 0x20000, 97)]
-    texts = [f"a{c}b {c}5{c}  {c}{c}\n 7 " for c in letters] + STRANGE + TEXTS
-    whole = ["".join(texts[i : i + 64]) for i in range(0, len(texts), 64)]
+    plane = [chr(c) for c in range(0x10000) if not 0xD800 <= c < 0xE000]
+    # every digit, space and control character of the basic plane; letters and marks by sample; some beyond it
+    letters = [c for i, c in enumerate(plane) if unicodedata.category(c)[0] in "NZ" or c.isspace() or i % 23 == 0]
+    letters += [chr(c) for c in range(0x10000, 0x20000, 997)]
+    texts = [f"a{c} {c}5  {c}\n 7 " for c in letters] + STRANGE + TEXTS[:20]
+    whole = ["".join(texts[i : i + 8]) for i in range(0, len(texts), 8)]
     assert encode(whole) == encode.slow(whole)
 
 
@@ -84,7 +87,7 @@ def test_token_bytes(chat) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_compressed_keeps_the_most_frequent_and_reaches_all() -> None:
-    base = tokenizer.train(TEXTS, 320, True, "base")
+    base = tokenizer.train(TEXTS, 310, True, "base")
     small, report = compress(base, TEXTS, 290, "small")
     assert small.get_vocab_size() == len(report["kept_ids"]) == 290 and 0.5 < report["coverage"] < 1
     pieces = small.get_vocab()
@@ -103,8 +106,8 @@ def test_compressed_keeps_the_most_frequent_and_reaches_all() -> None:
     assert max(counts[base.token_to_id(p)] for p in dropped) <= min(counts[base.token_to_id(p)] for p in leaves)
     with pytest.raises(ConfigError, match="below 262"):
         compress(base, TEXTS, 100, "small")
-    with pytest.raises(ArtifactError, match="not below its base's 320"):
-        compress(base, TEXTS, 320, "small")
+    with pytest.raises(ArtifactError, match="not below its base's 310"):
+        compress(base, TEXTS, 310, "small")
 
 
 def test_import(tokenizer_folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pocketlm.scoring import items
 
 
 def write(path, rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -34,7 +36,9 @@ def test_bad_item_names_file_line_and_field(tmp_path, bad, message):
 
 def test_arc_and_openbookqa(tmp_path):
     path = write(tmp_path / "x", [GOOD])
-    assert list(items.arc(path)) == [{"question": "Why?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}]
+    assert list(items.arc(path)) == [
+        {"question": "Why?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}
+    ]
     assert next(items.openbookqa(path))["question_stem"] == "Why?"
 
 

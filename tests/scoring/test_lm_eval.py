@@ -22,17 +22,35 @@ def sources(tmp_path_factory):
     mc = [{"query": f"Anna has {i} apples. She is in the", "choices": WORDS, "gold": i % 4} for i in range(12)]
     write(folder / "mc.jsonl", mc)
     long = "The ball is in the kitchen, not in the garden. " * 12
-    write(folder / "boolq.jsonl", [
-        {"query": f"Passage: {long[: 40 + 90 * i]}\nQuestion: is it {i}?", "choices": ["no", "yes"], "gold": i % 2} for i in range(5)
-    ])
-    write(folder / "winogrande.jsonl", [
-        {"context_options": [f"Ben met Carla {i} times so Ben", f"Ben met Carla {i} times so Carla"],
-         "continuation": "was glad.", "gold": i % 2} for i in range(5)
-    ])
-    write(folder / "calls.jsonl", [
-        {"messages": [{"role": "user", "content": f"Set an alarm for {i}:30"}], "group": ["seen", "unseen"][i % 2],
-         "calls": [{"name": "set_alarm", "arguments": {"hour": i, "label": "gym"} if i else {}}]} for i in range(4)
-    ])
+    write(
+        folder / "boolq.jsonl",
+        [
+            {"query": f"Passage: {long[: 40 + 90 * i]}\nQuestion: is it {i}?", "choices": ["no", "yes"], "gold": i % 2}
+            for i in range(5)
+        ],
+    )
+    write(
+        folder / "winogrande.jsonl",
+        [
+            {
+                "context_options": [f"Ben met Carla {i} times so Ben", f"Ben met Carla {i} times so Carla"],
+                "continuation": "was glad.",
+                "gold": i % 2,
+            }
+            for i in range(5)
+        ],
+    )
+    write(
+        folder / "calls.jsonl",
+        [
+            {
+                "messages": [{"role": "user", "content": f"Set an alarm for {i}:30"}],
+                "group": ["seen", "unseen"][i % 2],
+                "calls": [{"name": "set_alarm", "arguments": {"hour": i, "label": "gym"} if i else {}}],
+            }
+            for i in range(4)
+        ],
+    )
     (folder / "wiki.raw").write_text(" = Title = \n" + long + "\n = Other = \n short .\n", encoding="utf-8")
     return {"local": folder}
 
@@ -84,7 +102,9 @@ def test_same_as_hflm(folder, local, suite):
 
 def likelihoods(result):
     return {
-        (name, sample["doc_id"]): [response[0][0] if isinstance(response[0], tuple) else response[0] for response in sample["resps"]]
+        (name, sample["doc_id"]): [
+            response[0][0] if isinstance(response[0], tuple) else response[0] for response in sample["resps"]
+        ]
         for name, samples in result["samples"].items()
         for sample in samples
     }

@@ -12,7 +12,9 @@ def rows(task, values, **label):
 
 
 def test_difference_and_error_by_item():
-    [per_task, everything] = sorted(differences(rows("t", [1, 1, 0, 0]), rows("t", [1, 0, 0, 0])), key=lambda d: d.task, reverse=True)
+    [per_task, everything] = sorted(
+        differences(rows("t", [1, 1, 0, 0]), rows("t", [1, 0, 0, 0])), key=lambda d: d.task, reverse=True
+    )
     assert (per_task.task, everything.task) == ("t", "*")
     assert per_task.value == -0.25 and per_task.n == 4
     assert per_task.stderr == pytest.approx(math.sqrt(((0.75**2) + 3 * 0.25**2) / 3 / 4))

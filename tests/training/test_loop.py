@@ -20,8 +20,8 @@ from pocketlm.training.job import Diverged
 
 
 def test_it_learns_and_reports() -> None:
-    result = loop.train(tiny.job(plan=tiny.plan(steps=120, rounds=2)))
-    assert result.metrics["steps"] == 180 and result.metrics["tokens"] == 180 * 4 * 16
+    result = loop.train(tiny.job(plan=tiny.plan(steps=80, rounds=2)))
+    assert result.metrics["steps"] == 120 and result.metrics["tokens"] == 120 * 4 * 16
     first, last = result.curve[0], result.curve[-1]
     assert first["loss"] > 3.5 and last["loss"] < 2.5
     assert last["val_bpb"] == result.metrics["val_bits_per_byte"]

@@ -41,14 +41,15 @@ class Server:
             self.process.stdin.write(line + "\n")
         return self.process.stdout.readline().strip()
 
-    def train(self, folder: Path, kill_after: float | None = None, number: int = signal.SIGKILL, **plan: Any) -> int:
-        """Wait status of a training that gets a signal after so many seconds (None: never)."""
-        words = [f"{name}={value}" for name, value in plan.items()]
-        pid = int(self.ask(" ".join([str(folder), *words])))
-        if kill_after is not None:
-            time.sleep(kill_after)
-            os.kill(pid, number)
-        return int(self.ask(""))
+    def train(self, folder: Path, stop_at: int | None = None, **plan: Any) -> tuple[int, float]:
+        """(wait status, CPU seconds) of a training; it gets SIGTERM once it has trained ``stop_at`` steps or more."""
+        pid = int(self.ask(" ".join([str(folder), *(f"{name}={value}" for name, value in plan.items())])))
+        if stop_at is not None:
+            while not (folder / "tiny-base" / f"step-{stop_at:09d}.sha256").exists():
+                time.sleep(0.01)
+            os.kill(pid, signal.SIGTERM)
+        status, seconds = self.ask("").split()
+        return int(status), float(seconds)
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +60,23 @@ def server() -> Iterator[Server]:
     one.process.wait()
 
 
-def test_sigkill_at_random_instants(server: Server, tmp_path: Path) -> None:
+def test_killed_at_random_instants(server: Server, tmp_path: Path) -> None:
     """At least 6 kills, across the borders of three rounds; weights, optimizer, metrics and curve bit-identical."""
     recipe = {"steps": 60, "rounds": 3, "checkpoint_every": 3}
     whole = tmp_path / "whole"
     whole.mkdir()
-    began = time.monotonic()
-    assert server.train(whole, **recipe) == 0
-    took = time.monotonic() - began
+    status, seconds = server.train(whole, **recipe)
+    assert status == 0
     killed, instants = 0, random.Random(5)
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
         for _ in range(60):
-            status = server.train(folder, kill_after=instants.uniform(0.15, 0.4) * took, **recipe)
-            killed += status == signal.SIGKILL
+            status, _ = server.train(folder, die=instants.uniform(0.1, 0.35) * seconds, **recipe)
+            killed += status == signal.SIGPROF
             if status == 0:
                 break
         assert (folder / "fingerprint").read_text() == (whole / "fingerprint").read_text()
-    assert killed >= 4
+    assert killed >= 6
 
 
 @pytest.mark.parametrize("border", [30, 31, 45])
@@ -102,8 +102,10 @@ def test_stop_at_a_round_border(border: int, tmp_path: Path, monkeypatch: pytest
 
 
 def test_sigterm_writes_a_checkpoint(server: Server, tmp_path: Path) -> None:
-    server.train(tmp_path, kill_after=0.5, number=signal.SIGTERM, steps=5000, checkpoint_every=100000)
-    assert len(Checkpoints(tmp_path / "tiny-base").files()) == 1
+    server.train(tmp_path, stop_at=50, steps=5000, checkpoint_every=50)
+    newest = Checkpoints(tmp_path / "tiny-base").load()
+    assert newest is not None and 50 <= newest["done"] < 5000
+    assert not (tmp_path / "fingerprint").exists()
 
 
 def test_two_ranks_give_the_curve_of_one(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """A training small enough to be run dozens of times: synthetic batches and a model of some 7,000 parameters.
 
 Run as a program it serves: a line ``FOLDER key=value ...`` (keys of a Plan) forks a child that trains and leaves the
-hash of all that must be the same after a kill in ``FOLDER/fingerprint``. The server prints the child's pid, and its
-status after an empty line. One import of torch serves dozens of trainings.
+hash of all that must be the same after a kill in ``FOLDER/fingerprint``. ``die=S`` ends it without a warning after S
+seconds of CPU time: a kill that does not depend on how busy the machine is. The server prints the child's pid, and
+after an empty line its status and CPU time. One import of torch serves dozens of trainings.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,7 @@ def train(folder: Path, changes: dict[str, Any]) -> None:
     from pocketlm.training import loop
 
     world = int(changes.pop("world_size", 1))
+    signal.setitimer(signal.ITIMER_PROF, float(changes.pop("die", 0)))  # SIGPROF's default is to end the process
     given = job(plan=plan(**changes), numerics=Numerics(world_size=world), checkpoints=folder / "tiny-base")
     built: list[Any] = []
     make = loop.Trainer.__init__
@@ -116,7 +119,8 @@ def serve() -> None:
                 os._exit(code)
         print(pid, flush=True)
         sys.stdin.readline()
-        print(os.waitpid(pid, 0)[1], flush=True)
+        _, status, usage = os.wait4(pid, 0)
+        print(status, usage.ru_utime + usage.ru_stime, flush=True)
 
 
 if __name__ == "__main__":

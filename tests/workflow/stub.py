@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ("Snakefile", "workflow", "src", "conf", "profiles", "requirements.txt", ".dvcignore", ".gitignore", ".dvc/config")
+KEPT = (
+    "Snakefile",
+    "workflow",
+    "src",
+    "conf",
+    "profiles",
+    "requirements.txt",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+)
 STUB = '''"""Stub of a stage."""
 from pathlib import Path
 
@@ -58,7 +68,8 @@ STAGES = {
     "quantize": (["models", "tokens"], ["out", "manifest", "sizes"]),
     "score": (["models", "deploy", "data"], ["out", "samples"]),
     "report": (
-        ["scores", "metrics", "curves", "facts", "front", "sizes", "contamination", "data_manifests"],
+        ["scores", "samples", "metrics", "curves", "facts", "front", "predictor", "sizes", "contamination"]
+        + ["data_manifests", "manifests", "papers"],
         ["out", "table", "metrics_out"],
     ),
 }

@@ -68,6 +68,17 @@ def option(flag, name):
     return text
 
 
+def lists(names, **renamed):
+    """``--name PATHS`` for every input of these names that is not empty; ``renamed`` maps a flag to its input."""
+    flags = {**{name: name for name in names.split()}, **renamed}
+    options = [option(f"--{flag}", name) for flag, name in flags.items()]
+
+    def text(wildcards, input):
+        return " ".join(filter(None, (one(wildcards, input) for one in options)))
+
+    return text
+
+
 def one_of(names):
     """A wildcard constraint that allows just these names."""
     return "|".join(names) or "NONE"

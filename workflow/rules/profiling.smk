@@ -11,7 +11,7 @@ rule calibrate:
     priority: 100
     threads: workflow.cores
     params:
-        cfg=sel("devices.{device}", "search.space", "numerics"),
+        cfg=sel("devices.{device}", "numerics.precision"),
     shell:
         "pocketlm calibrate --entry {wildcards.device} --out {output}" + LOGGED
 
@@ -31,7 +31,7 @@ rule profile:
     priority: 80
     threads: workflow.cores
     params:
-        cfg=sel("profiles.{profile}", "devices.{device}", of(graph.profile_keys, "profile"), "numerics"),
+        cfg=sel("profiles.{profile}", "devices.{device}", of(graph.profile_keys, "profile"), "numerics.precision"),
         arch=option("--arch", "arch"),
     shell:
         "pocketlm profile --entry {wildcards.profile} {params.arch} --out {output}" + LOGGED

@@ -2,14 +2,19 @@
 rule report:
     input:
         code=code("report"),
+        config="params.yaml",  # the page shows all of it
         scores=of(graph.scores),
-        metrics=graph.training_metrics(config, ".metrics.json"),
-        curves=graph.training_metrics(config, ".curve.csv"),
+        samples=of(graph.samples),
+        metrics=of(graph.metrics),
+        curves=of(graph.curves),
         facts=of(graph.profile_facts),
         front=of(graph.front),
+        predictor=of(graph.predictor),
         sizes=of(graph.sizes),
         contamination=of(graph.contamination),
         data=of(graph.report_data),
+        manifests=of(graph.report_manifests),
+        papers=of(graph.report_papers),
     output:
         page=report("results/report/index.html", category="Report", caption="../report/index.rst"),
         table="results/report/table.csv",
@@ -19,13 +24,10 @@ rule report:
     benchmark:
         "results/benchmarks/report.tsv"
     params:
-        cfg=sel("report", "models", "deployments", "_recipe"),
-        front=option("--front", "front"),
-        facts=option("--facts", "facts"),
-        sizes=option("--sizes", "sizes"),
-        curves=option("--curves", "curves"),
-        metrics=option("--metrics", "metrics"),
+        files=lists(
+            "scores samples metrics curves facts front predictor sizes contamination manifests papers",
+            **{"data-manifests": "data"},
+        ),
     shell:
-        "pocketlm report --scores {input.scores} {params.metrics} {params.curves} {params.facts} {params.front}"
-        " {params.sizes} --contamination {input.contamination} --data-manifests {input.data}"
-        " --out {output.page} --table {output.table} --metrics-out {output.metrics}" + LOGGED
+        "pocketlm report {params.files} --out {output.page} --table {output.table}"
+        " --metrics-out {output.metrics}" + LOGGED

@@ -188,4 +188,4 @@ def load(path: Path, dtype: str) -> Any:
         raise ArtifactError(f"{path}: no such file; make it with the stage 'tokenize'")
     if path.stat().st_size == 0:
         return np.zeros(0, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r")
+    return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)  # a plain array slices faster

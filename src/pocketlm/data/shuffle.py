@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 ROUNDS = 4
+MASK = 0xFFFFFFFFFFFFFFFF
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -22,12 +23,14 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def key_of(*parts: int) -> int:
-    """One 64-bit key of several integers, order-sensitive."""
-    key = np.zeros(1, dtype=np.uint64)
+    """One 64-bit key of several integers, order-sensitive. Plain integers: small arrays would cost more."""
+    key = 0
     for part in parts:
-        with np.errstate(over="ignore"):
-            key = mix(key + np.uint64(0x9E3779B97F4A7C15) + np.uint64(part & 0xFFFFFFFFFFFFFFFF))
-    return int(key[0])
+        key = (key + 0x9E3779B97F4A7C15 + part) & MASK
+        key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & MASK
+        key ^= key >> 31
+    return key
 
 
 def permute(indices: Ints, n: int, key: int) -> Ints:

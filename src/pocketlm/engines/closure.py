@@ -13,6 +13,7 @@ import argparse
 import ast
 import functools
 import hashlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -26,9 +27,12 @@ ROOT = PACKAGE.parents[1]
 # These decide what is accepted or shown, never what is computed: params.yaml is complete, so that no default of the
 # schema reaches a result. The package itself holds its version and registers its models for others.
 NEUTRAL = {"pocketlm", "pocketlm.cli", "pocketlm.config", "pocketlm.checks", "pocketlm.progress", "pocketlm.stages"}
+MEMORY = Path(".snakemake") / "pocketlm_code.json"
+fresh: list[str] = []
 DISTRIBUTIONS = {"yaml": "PyYAML", "lm_eval": "lm-eval", "hydra": "hydra-core"}
 
 
+@functools.cache
 def module_file(module: str) -> Path | None:
     """The source file of a module or package of ours; None for any other name."""
     parts = module.split(".")
@@ -39,25 +43,49 @@ def module_file(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-@functools.cache
-def tree(path: Path) -> ast.Module:
-    """The syntax tree of a source file."""
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-@functools.cache
-def imports(path: Path, module: str) -> frozenset[str]:
+def imports(tree: ast.Module, package: list[str]) -> list[str]:
     """Names of all modules that a file imports anywhere, and ``from x import y`` as ``x`` and ``x.y``."""
     names: set[str] = set()
-    package = (module if path.name == "__init__.py" else module.rpartition(".")[0]).split(".")
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             names.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
-    return frozenset(names)
+    return sorted(names)
+
+
+@functools.cache
+def known() -> dict[str, Any]:
+    """Analyses of sources by content, kept between runs: every job parses the Snakefile, and with it this."""
+    try:
+        return dict(json.loads(MEMORY.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+@functools.cache
+def analyse(module: str, path: Path) -> dict[str, Any]:
+    """``{"imports": names, "meaning": hash of the syntax tree without comments and docstrings}`` of a module."""
+    content = path.read_bytes()
+    key = f"{module} {hashlib.sha256(content).hexdigest()}"
+    if key not in known():
+        tree = ast.parse(content, str(path))
+        package = (module if path.name == "__init__.py" else module.rpartition(".")[0]).split(".")
+        found: list[str] = []
+        words(tree, found)
+        meaning = hashlib.sha256("\n".join(found).encode()).hexdigest()
+        known()[key] = {"imports": imports(tree, package), "meaning": meaning}
+        fresh.append(key)
+    return dict(known()[key])
+
+
+def remember() -> None:
+    """Keep new analyses for the next run."""
+    if fresh:
+        write_text(MEMORY, json.dumps(known()))
+        fresh.clear()
 
 
 @functools.cache
@@ -73,7 +101,7 @@ def modules(stage: str) -> tuple[dict[str, Path], frozenset[str]]:
             others.add(module.partition(".")[0])
         elif module not in found and module not in NEUTRAL:
             found[module] = path
-            queue.extend(imports(path, module))
+            queue.extend(analyse(module, path)["imports"])
             queue.extend(module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1))  # packages' __init__
     return found, frozenset(others - {PACKAGE.name})
 
@@ -100,14 +128,6 @@ def words(node: Any, into: list[str]) -> None:
 def is_docstring(node: Any) -> bool:
     """Whether a statement is a bare string."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-@functools.cache
-def meaning(path: Path) -> str:
-    """Hash of a Python file's syntax tree without comments and docstrings."""
-    found: list[str] = []
-    words(tree(path), found)
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def templates(package: Path) -> list[Path]:
@@ -139,7 +159,7 @@ def fingerprint(stage: str) -> dict[str, Any]:
     files = {path for folder in folders for path in templates(folder)}
     return {
         "libraries": libraries(stage),
-        "modules": {module: meaning(path) for module, path in found.items()},
+        "modules": {module: analyse(module, path)["meaning"] for module, path in found.items()},
         "templates": {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files},
     }
 
@@ -149,6 +169,7 @@ def code(stage: str) -> str:
     path, text = Path("results/code") / f"{stage}.json", canonical(fingerprint(stage))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+    remember()
     return path.as_posix()
 
 

@@ -70,7 +70,7 @@ def document(jobs: list[Job], snakefile: str) -> dict[str, Any]:
         doubled = sorted({job.name for job in jobs if [other.name for other in jobs].count(job.name) > 1})
         raise ConfigError(f"params.yaml: two jobs have one stage name: {', '.join(doubled)}; rename an entry")
     curves = sorted(path for job in jobs for path in job.outputs if is_plot(path))
-    plots = [{title: {"x": axes["x"], "y": {path: axes["y"] for path in curves}}} for title, axes in PLOTS.items()]
+    plots = [{title: {"x": axes["x"], "y": dict.fromkeys(curves, axes["y"])}} for title, axes in PLOTS.items()]
     artifacts = {
         job.name.replace("_", "-"): {"path": job.outputs[0], "type": "model"}
         for job in jobs

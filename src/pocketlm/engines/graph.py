@@ -6,7 +6,10 @@ the run folder.
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+from pocketlm.engines.closure import ROOT
 
 Config = dict[str, Any]
 PHASES = ("base", "instruct", "call")
@@ -30,7 +33,8 @@ def part_sources(config: Config, corpora: list[str]) -> list[str]:
 
 def suite_sources(config: Config, suites: list[str]) -> list[str]:
     """Sources whose items a list of suites reads."""
-    return sorted({task["source"] for name in suites for task in config["suites"][name]["tasks"].values()})
+    tasks = [task for name in suites for task in config["suites"][name]["tasks"].values()]
+    return sorted({source for task in tasks for source in (task["source"], task["labels"]) if source})
 
 
 def used_sources(config: Config) -> list[str]:
@@ -61,8 +65,10 @@ def tokenizer_base(config: Config, tokenizer: str) -> list[str]:
 
 
 def tokenizer_keys(config: Config, tokenizer: str) -> list[str]:
-    """Parameters of a tokenizer: its entry and what its corpora draw."""
-    return [f"tokenizers.{tokenizer}", *(f"corpora.{name}.parts" for name in config["tokenizers"][tokenizer]["corpora"])]
+    """Parameters of a tokenizer: its entry, and what its corpora draw without what they hold out."""
+    corpora = config["tokenizers"][tokenizer]["corpora"]
+    drawn = [f"corpora.{name}.{key}" for name in corpora for key in ("parts", "validation")]
+    return [f"tokenizers.{tokenizer}", *drawn]
 
 
 def corpus_data(config: Config, corpus: str) -> list[str]:
@@ -78,7 +84,18 @@ def corpus_tokenizer(config: Config, corpus: str) -> str:
 
 def corpus_keys(config: Config, corpus: str) -> list[str]:
     """Parameters of an encoding: its entry and the tasks that it is checked against."""
-    return [f"corpora.{corpus}", *(f"suites.{name}.tasks" for name in config["corpora"][corpus]["decontaminate"])]
+    suites = config["corpora"][corpus]["decontaminate"]
+    return [f"corpora.{corpus}", *(f"suites.{name}.tasks" for name in suites), *heldout_keys(config, suites)]
+
+
+def heldout_keys(config: Config, suites: list[str]) -> list[str]:
+    """Parts of corpora that leave documents of these suites' sources out of training: the items are what is left."""
+    sources = suite_sources(config, suites)
+    return [
+        f"corpora.{name}.parts"
+        for name, corpus in config["corpora"].items()
+        if any(part["source"] in sources and part["heldout"] for part in corpus["parts"].values())
+    ]
 
 
 # ---- models
@@ -242,7 +259,8 @@ def score_data(config: Config, suite: str) -> list[str]:
 
 def score_keys(config: Config, suite: str, model: str) -> list[str]:
     """Parameters of a scoring."""
-    return [f"suites.{suite}", f"models.{model}.seed", "numerics", *deployment_keys(config, model)]
+    own = [f"suites.{suite}", f"models.{model}.seed", "numerics"]
+    return [*own, *deployment_keys(config, model), *heldout_keys(config, [suite])]
 
 
 def profile_archs(config: Config, profile: str) -> list[str]:
@@ -262,15 +280,22 @@ def report_data(config: Config) -> list[str]:
     return manifests("data", used_sources(config))
 
 
+def report_papers(config: Config) -> list[str]:
+    """Published tables that are set beside ours."""
+    return [os.path.relpath(ROOT / "conf" / "papers" / f"{name}.yaml") for name in config["report"]["papers"]]
+
+
 # ---- search
 
 
 def propose_keys(config: Config) -> list[str]:
     """Parameters of the proposal: space, budgets, slots, and the named models that take part."""
-    search = [f"search.{key}" for key in ("space", "budget", "device", "rungs", "anchors", "random", "seed")]
-    anchors = [f"models.{name}.architecture" for name in config["search"]["anchors"]]
+    search = [f"search.{key}" for key in ("space", "budget", "rungs", "anchors", "random", "seed")]
+    reference = config["search"]["budget"]["reference"]
+    named = sorted({*config["search"]["anchors"], *([reference] if reference else [])})
+    anchors = [f"models.{name}.architecture" for name in named]
     vocabularies = [f"tokenizers.{name}.vocab_size" for name in config["search"]["space"]["tokenizers"]]
-    return [*search, f"devices.{config['search']['device']}", *anchors, *vocabularies]
+    return [*search, *anchors, *vocabularies]
 
 
 def trial_keys(config: Config) -> list[str]:
@@ -286,7 +311,7 @@ def random_keys(config: Config) -> list[str]:
 def select_keys(config: Config) -> list[str]:
     """Parameters of the choice of winners."""
     winners = [f"models.{name}.architecture" for name in names(config, "searched")]
-    return ["search.epsilon", "search.separation", "search.budget", "search.rungs", *winners]
+    return ["search.epsilon", "search.separation", *winners]
 
 
 def search_tokens(config: Config) -> list[str]:
@@ -395,6 +420,32 @@ def training_metrics(config: Config, ending: str) -> list[str]:
     return [path + ending for path in trained(config)]
 
 
+def metrics(config: Config) -> list[str]:
+    """Final losses of every trained phase."""
+    return training_metrics(config, ".metrics.json")
+
+
+def curves(config: Config) -> list[str]:
+    """Loss curves of every trained phase."""
+    return training_metrics(config, ".curve.csv")
+
+
+def samples(config: Config) -> list[str]:
+    """Values by item of every score table."""
+    return [path.removesuffix(".json") + ".samples.jsonl" for path in scores(config)]
+
+
+def predictor(config: Config) -> list[str]:
+    """The latency predictor."""
+    return ["results/search/predictor.json"] if config["search"]["enabled"] else []
+
+
+def report_manifests(config: Config) -> list[str]:
+    """Manifests whose hashes the report lists, beside those of the data."""
+    made = [("tokenizers", config["tokenizers"]), ("tokens", config["corpora"]), ("deploy", quantized_models(config))]
+    return [*(path for kind, found in made for path in manifests(kind, list(found))), *all_phases(config)]
+
+
 def sizes(config: Config) -> list[str]:
     """Size tables of the quantized models."""
     return [f"results/deploy/{model}.sizes.json" for model in quantized_models(config)]
@@ -414,11 +465,11 @@ def artefacts(config: Config) -> list[str]:
         *search_artefacts(config),
         *profile_facts(config),
         *with_folders(all_phases(config)),
-        *training_metrics(config, ".metrics.json"),
-        *training_metrics(config, ".curve.csv"),
+        *metrics(config),
+        *curves(config),
         *with_folders(manifests("deploy", quantized_models(config))),
         *sizes(config),
         *scores(config),
-        *(path.removesuffix(".json") + ".samples.jsonl" for path in scores(config)),
+        *samples(config),
         *(f"results/report/{name}" for name in ("index.html", "table.csv", "metrics.json")),
     ]

@@ -20,7 +20,12 @@ class Cache:
     """
 
     def __init__(
-        self, arch: Any, batch: int, max_len: int, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+        self,
+        arch: Any,
+        batch: int,
+        max_len: int,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
     ) -> None:
         shape = (arch.n_layers * arch.sharing, batch, arch.n_kv_heads, max_len, arch.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=device).transpose(2, 3)
@@ -35,7 +40,7 @@ class Cache:
         """Append keys, values [B, KV, T, head_dim] to a slot; all that it holds, [B, KV, length + T, head_dim]."""
         end = self.length + keys.shape[2]
         if end > self.max_len:
-            raise ValueError(f"the cache holds {self.max_len} tokens and {end} are needed: make it with a larger max_len")
+            raise ValueError(f"the cache has room for {self.max_len} tokens, not {end}: make it with a larger max_len")
         self.keys[slot, :, self.length : end] = keys.transpose(1, 2)
         self.values[slot, :, self.length : end] = values.transpose(1, 2)
         return self.keys[slot, :, :end].transpose(1, 2), self.values[slot, :, :end].transpose(1, 2)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-# bytes a linear weight: values + scales. int8: a bf16 scale for an output row (left out: d_in >> 1); int4: one bf16 scale
-# for a group; GGUF blocks of 32 with an fp16 scale.
+# Bits a linear weight, scales included. int8: a scale for an output row, left out; int4: a bf16 scale for a group
+# (``weight_bytes``); GGUF: blocks of 32 with an fp16 scale.
 SCHEME_BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.0, "w8a8": 8.0, "gguf_q8_0": 8.5, "gguf_q4_0": 4.5}
 
 

@@ -51,13 +51,18 @@ class Trunk(nn.Module):
         self.norm = RMSNorm(arch.d_model, arch.norm_eps)
         self.rope = Rope(arch.head_dim, arch.rope_theta, arch.rope_int8)
 
-    def forward(self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None, cache: Any = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None, cache: Any = None
+    ) -> Tensor:
         """ids, positions [B, T]; mask additive or bool [B or 1, 1, T, S], None = causal -> hidden [B, T, D]."""
         x = self.embed_tokens(ids)
         past = cache.length if cache is not None else 0
         kind = ids.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        rope = self.rope.span(past, ids.shape[1], ids.device, dtype) if positions is None else self.rope.at(positions, dtype)
+        if positions is None:
+            rope = self.rope.span(past, ids.shape[1], ids.device, dtype)
+        else:
+            rope = self.rope.at(positions, dtype)
         if mask is None and past and ids.shape[1] > 1:
             mask = causal_mask(ids.shape[1], past, dtype, ids.device)
         slot = 0

@@ -83,7 +83,7 @@ def read_config(config: Mapping[str, Any], where: str) -> tuple[Architecture, in
         if config.get(option):
             raise refuse(where, option, config[option], "the decoder has no biases")
     if config.get("attention_dropout"):
-        raise refuse(where, "attention_dropout", config["attention_dropout"], "set it to 0.0, it matters in training only")
+        raise refuse(where, "attention_dropout", config["attention_dropout"], "set it to 0.0; it acts in training only")
     try:
         return shape(config, layout, where), int(config["vocab_size"])
     except KeyError as error:
@@ -206,5 +206,3 @@ def import_folder(folder: str | Path) -> tuple[dict[str, Any], Architecture, int
     else:
         arch, vocab_size = read_config(config, str(folder / "config.json"))
     return from_foreign(read_tensors(folder), arch, vocab_size, str(folder)), arch, vocab_size
-
-

@@ -2,8 +2,8 @@
 
 Names of parameters are those of Hugging Face's Llama, so that a plain Llama is exported by writing its config.json.
 In training, projections that read the same input run as one matrix product over their stacked weights, when the model
-is narrow enough for the copy of the weights to cost nothing; in evaluation every ``nn.Linear`` is called itself, so that
-hooks see its input.
+is narrow enough for the copy of the weights to cost nothing; in evaluation every ``nn.Linear`` is called itself, so
+that hooks see its input.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class FeedForward(nn.Module):
     """Gated down(act(gate) * up) (2002.05202) or plain down(act(up)).
 
     With ``series`` = n > 0 the activation is PanGu-pi's series, sum_i act(a_i x + b_i) (2312.17276), with a_i, b_i
-    learned for every channel. It starts at a_i = 1 / i, b_i = 0: distinct slopes, or the terms would stay equal for ever.
+    learned for every channel. It starts at a_i = 1 / i, b_i = 0: with equal slopes the terms would stay equal.
     """
 
     def __init__(self, arch: Any) -> None:

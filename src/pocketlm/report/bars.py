@@ -48,7 +48,8 @@ def _row(row: Bar, y: float, left: int, unit: float) -> str:
     x = float(left)
     for value, css in row.parts:
         long = max(value, 0.0) * unit
-        out += f'<rect class="bar {css}" x="{number(x)}" y="{number(y + 3)}" width="{number(long)}" height="{ROW - 7}"/>'
+        place = f'x="{number(x)}" y="{number(y + 3)}"'
+        out += f'<rect class="bar {css}" {place} width="{number(long)}" height="{ROW - 7}"/>'
         x += long
     end = x
     if row.error > 0:

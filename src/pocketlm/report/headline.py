@@ -36,7 +36,8 @@ def tiles(view: View) -> list[Tile]:
     made: list[Tile] = []
     if best := best_model(view):
         value = view.quality[best]
-        made.append(Tile("best quality", fixed(value.value), f"points above chance (± {value.stderr:.1f}): {name(best)}"))
+        note = f"points above chance (± {value.stderr:.1f}): {name(best)}"
+        made.append(Tile("best quality", fixed(value.value), note))
     if caller := best_caller(view):
         row = view.call_exact(caller) or {}
         text = f"held-out calls exactly right: {caller[0]}, n = {row['n']:,}"
@@ -69,7 +70,7 @@ def made(view: View) -> str:
     trained = [model for model in view.models if any(m == model for m, _ in view.inputs.metrics)]
     if not trained:
         return "No model was trained in this run."
-    sizes = [view.inputs.metrics[m, p]["params"] for m, p in view.inputs.metrics if "params" in view.inputs.metrics[m, p]]
+    sizes = [metrics["params"] for metrics in view.inputs.metrics.values() if "params" in metrics]
     span = f" of {count(min(sizes))} to {count(max(sizes))} parameters" if sizes else ""
     tokens = sum(metrics.get("tokens", 0) for metrics in view.inputs.metrics.values())
     schemes = {s.get("scheme") for s in view.inputs.sizes.values() if "file_bytes" in s} - {"bf16", None}
@@ -101,14 +102,15 @@ def call_line(view: View) -> str:
     if caller is None:
         return ""
     row = view.call_exact(caller) or {}
-    line = f"{caller[0]} gets {spread(100 * row['value'], 100 * (row.get('stderr') or 0))}% of held-out calls exactly right"
+    share = spread(100 * row["value"], 100 * (row.get("stderr") or 0))
+    line = f"{caller[0]} gets {share}% of held-out calls exactly right"
     base = view.call_exact((caller[0], "base", "bf16"))
     return line + (f"; before tuning {fixed(100 * base['value'])}%." if base and caller[1] != "base" else ".")
 
 
 def speed_line(view: View) -> str:
     """The spread of decode speed between bf16 models on one runtime."""
-    facts = [f for f in view.inputs.facts if f.get("scheme") == "bf16" and f.get("runtime") == "torch"] or view.inputs.facts
+    facts = [f for f in view.inputs.facts if (f.get("scheme"), f.get("runtime")) == ("bf16", "torch")]
     speeds = sorted((decode_speed(f) or 0.0, f["model"]) for f in facts if decode_speed(f))
     if len(speeds) < 2:
         return ""
@@ -128,7 +130,8 @@ def quantization_lines(view: View) -> list[str]:
         if changes:
             worst, key = min(changes, key=lambda pair: pair[0].value)
             sizes, whole = view.size(key), view.size((key[0], key[1], "bf16"))
-            less = f", at {sizes['linear_bytes'] / whole['linear_bytes']:.2f} of its linear bytes" if sizes and whole else ""
+            ratio = sizes["linear_bytes"] / whole["linear_bytes"] if sizes and whole else None
+            less = "" if ratio is None else f", at {ratio:.2f} of its linear bytes"
             change = spread(100 * worst.value, 100 * worst.stderr, 2, plus=True)
             who = f"{key[0]} {key[1]}, paired over {worst.n:,} items{less}"
             lines.append(f"{scheme} changes choices by {change} points at worst ({who}).")

@@ -131,6 +131,6 @@ def _read_curve(inputs: Inputs, path: str) -> None:
         inputs.missing.append(Missing(path, "was not made"))
         return
     inputs.hashes[path] = artifacts.sha256(path)
-    with open(path, encoding="utf-8", newline="") as stream:
+    with Path(path).open(encoding="utf-8", newline="") as stream:
         rows = [{k: float(v) for k, v in row.items() if k and v not in ("", None)} for row in csv.DictReader(stream)]
     inputs.curves[Path(path).parent.name, stem(path)] = rows

@@ -1,4 +1,4 @@
-"""The report page: sections are gathered here and rendered by ``templates/report.html.j2``."""
+"""The report page: sections are gathered here and rendered by ``templates/report.html``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
 from pocketlm.report import figures, headline, provenance, results, trials
-from pocketlm.report.tables import fixed
 from pocketlm.report.views import PHASES, View
 
+PAPERS = Path(__file__).resolve().parents[3] / "conf" / "papers"
 PAPER_KEYS = {"name", "arxiv", "source", "trust", "training", "note", "tasks", "models"}
 
 
@@ -27,7 +27,8 @@ def load_papers(paths: list[str]) -> list[dict[str, Any]]:
         lacking = PAPER_KEYS - set(data)
         uneven = [m["name"] for m in data.get("models", []) if len(m["scores"]) != len(data.get("tasks", {}))]
         if lacking or uneven:
-            what = f"the keys {', '.join(sorted(lacking))}" if lacking else f"a score for each task of {', '.join(uneven)}"
+            keys, rows = ", ".join(sorted(lacking)), ", ".join(uneven)
+            what = f"the keys {keys}" if lacking else f"a score for each task of {rows}"
             raise ConfigError(f"{path}: lacks {what}; see the other tables of conf/papers")
         papers.append(data)
     return papers
@@ -77,7 +78,8 @@ def devices(view: View) -> list[str]:
     for fact in view.inputs.facts:
         versions = ", ".join(f"{k} {v}" for k, v in sorted((fact.get("versions") or {}).items()))
         energy = "" if fact.get("joules_per_token") else f"no energy: {fact.get('joules_why', 'not measured')}"
-        parts = [str(fact.get("cpu") or "unknown CPU"), f"{fact.get('threads')} threads", f"{fact.get('repeats')} repeats"]
+        cpu = str(fact.get("cpu") or "unknown CPU")
+        parts = [cpu, f"{fact.get('threads')} threads", f"{fact.get('repeats')} repeats"]
         parts += [f"governor {fact.get('governor')}" if fact.get("governor") else "", versions, energy]
         lines[f"{fact['device']}, {fact['runtime']}"] = "; ".join(part for part in parts if part)
     return [f"{name}: {text}." for name, text in sorted(lines.items())]
@@ -93,6 +95,6 @@ def render(view: View, papers: list[dict[str, Any]]) -> str:
     environment.filters["svg"] = Markup  # figures are made here and escape their own texts
     try:
         style = Markup((Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8"))
-        return environment.get_template("report.html.j2").render(style=style, **context(view, papers)) + "\n"
+        return environment.get_template("report.html").render(style=style, **context(view, papers)) + "\n"
     except jinja2.TemplateNotFound as error:
         raise ArtifactError(f"the report's template {error} is not installed; install pocketlm again") from None

@@ -12,7 +12,8 @@ from pocketlm.report.views import PHASES, View
 
 def training_table(view: View) -> Table | None:
     """Parameters, tokens and final losses of each phase of each model."""
-    table = Table("Trained phases", ["model", "phase", "#parameters", "#tokens", "#train loss", "#held-out bits per byte"])
+    heads = ["model", "phase", "#parameters", "#tokens", "#train loss", "#held-out bits per byte"]
+    table = Table("Trained phases", heads)
     table.note = "Bits per byte compare between vocabularies; losses of tuning are on assistant tokens only."
     for model in view.models:
         for phase in PHASES:

@@ -142,24 +142,54 @@ def change_cell(change: Difference | None) -> Cell:
     return Cell(spread(100 * change.value, 100 * change.stderr, 2, plus=True), f"n = {change.n:,}")
 
 
-def paper_tables(view: View, papers: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Table, list[str]]]:
-    """(paper, table, tasks in common): published rows, and ours where a task has the same name."""
-    return [paper_table(view, paper) for paper in papers]
+def paper_tables(
+    view: View, papers: list[dict[str, Any]]
+) -> list[tuple[dict[str, Any], Table, list[str], Table | None]]:
+    """(paper, its scores and ours, tasks in common, its function calls and ours)."""
+    return [(paper, *paper_table(view, paper), paper_calls(view, paper)) for paper in papers]
 
 
-def paper_table(view: View, paper: dict[str, Any]) -> tuple[dict[str, Any], Table, list[str]]:
+def paper_table(view: View, paper: dict[str, Any]) -> tuple[Table, list[str]]:
     """Published scores, then every bf16 model of this run on the tasks that both have."""
     tasks = paper["tasks"]
     heads = ["model", "#parameters", "#average", *(f"#{task['label']}" for task in tasks.values())]
     table = Table(f"{paper['name']}: published results, percent", heads)
     for row in paper["models"]:
-        css = "own" if row.get("own") else ""
         scores = [fixed(score) for score in row["scores"]]
-        table.add(Cell(row["name"], css=css), count(1e6 * row["params_m"]), fixed(row["average"], 2), *scores)
+        first = Cell(row["name"], css="own" if row.get("own") else "")
+        table.add(first, count(1e6 * row["params_m"]), fixed(row["average"], 2), *scores)
     ours = {(key_of(r), r["task"]): r for r in view.inputs.scores if r["metric"] == pinned_metric(view.params, r)}
     shared = sorted({task for _, task in ours} & set(tasks))
     for key in dict.fromkeys(key for key, task in ours if task in shared and key[2] == "bf16"):
         cells = [score_cell(ours.get((key, task))) for task in tasks]
         size = view.inputs.metrics.get((key[0], "base"), {}).get("params")
-        table.add(Cell(f"{key[0]} {key[1]}", "this run", view.css(key[0]) + " model"), count(size), DASH, *cells)
-    return paper, table, shared
+        table.add(own_cell(view, key), count(size), DASH, *cells)
+    table.note = "★ models of this paper. " + (
+        "Ours: percent ± standard error; below, points above chance." if shared else ""
+    )
+    return table, shared
+
+
+def own_cell(view: View, key: Key) -> Cell:
+    """The head of a row of ours among the published."""
+    return Cell(f"{key[0]} {key[1]}", "this run", view.css(key[0]) + " model")
+
+
+def paper_calls(view: View, paper: dict[str, Any]) -> Table | None:
+    """Published function-call scores, and our exact calls, which are of other items unless the note says so."""
+    calls = paper.get("calls")
+    if not calls:
+        return None
+    table = Table(
+        f"{paper['name']}: {calls['label']}, percent", ["model", *(f"#{c}" for c in calls["columns"]), "#exact"]
+    )
+    for row in calls["models"]:
+        table.add(Cell(row["name"], css="own" if row.get("own") else ""), *map(fixed, row["scores"]), DASH)
+    for key in view.calls:
+        if key[1:] == ("call", "bf16"):
+            table.add(own_cell(view, key), *[DASH] * len(calls["columns"]), score_cell(view.call_exact(key)))
+    source = f"Source: {calls['source']} (trust: {calls['trust']})."
+    table.note = (
+        f"{calls['note']} {source} Our column is this run's own task and scorer; it is no like-for-like comparison."
+    )
+    return table

@@ -43,9 +43,7 @@ class Scale:
     log: bool = False
 
     @classmethod
-    def of(
-        cls, values: Sequence[float], start: float, stop: float, log: bool = False, zero: bool = False
-    ) -> Scale:
+    def of(cls, values: Sequence[float], start: float, stop: float, log: bool = False, zero: bool = False) -> Scale:
         """A scale that holds all values with some air; ``zero`` includes 0."""
         finite = [v for v in values if math.isfinite(v) and (v > 0 or not log)] or [1.0]
         lo, hi = min(finite), max(finite)
@@ -139,7 +137,9 @@ class Plot:
             self.body.append(f'<line class="tickmark" x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}"/>')
             self.text(self.x(tick), base + 17, tick_text(tick), "tick", "middle")
         base = self.height - self.bottom
-        self.body.append(f'<line class="axis" x1="{self.left}" x2="{self.width - self.right}" y1="{base}" y2="{base}"/>')
+        self.body.append(
+            f'<line class="axis" x1="{self.left}" x2="{self.width - self.right}" y1="{base}" y2="{base}"/>'
+        )
         self.text(4, 14, self.y_title, "axis-title", "start")
         self.text(self.width - self.right, self.height - 6, self.x_title, "axis-title", "end")
         return self
@@ -201,7 +201,11 @@ class Plot:
         )
         x, y = label.x + best[2], label.y + best[3]
         self.taken.append((x, y - 11, x + wide, y + 3))
-        self.text(x, y, label.text, f"label {label.css}")
+        # anchored on the side of the mark, so that a wider font never runs over it
+        anchor = "start" if best[2] > 0 else "end" if best[2] < -wide else "middle"
+        self.text(
+            x + {"start": 0.0, "middle": wide / 2, "end": wide}[anchor], y, label.text, f"label {label.css}", anchor
+        )
 
     def _cost(self, x: float, y: float, wide: float) -> float:
         box = (x, y - 11, x + wide, y + 3)

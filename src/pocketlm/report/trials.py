@@ -88,7 +88,9 @@ def trials_figure(view: View) -> str | None:
 
 def draw_trial(plot: Plot, t: Trial, last: int, label: str | None) -> None:
     """One trial; winners and anchors are named in the last rung."""
-    tip = f"{t.arm}, rung {t.rung}: {t.name}: {t.bpb:.4f} bits per byte, {t.latency:.3g} ms, {count(t.params)} parameters"
+    tip = (
+        f"{t.arm}, rung {t.rung}: {t.name}, {count(t.params)} parameters: {t.bpb:.4f} bits per byte, {t.latency:.3g} ms"
+    )
     if t.arm == "random":
         plot.point(t.latency, t.bpb, "arm-random hollow", tip, 2, 4)
     elif t.rung < last:
@@ -105,8 +107,10 @@ def counts_line(front: Row) -> str:
         return ""
     trials = [t for t in all_trials(front) if t.arm == "searched" and not t.anchor]
     rungs = len({t.rung for t in trials})
-    text = f"{front['candidates_total']:,} candidates, {front['feasible']:,} within the budgets, {len(trials)} proxy trainings"
-    return f"{text} in {rungs} rungs." + "".join(f" Without a loss: {why}." for why in diverged(front))
+    text = f"{front['candidates_total']:,} candidates, {front['feasible']:,} within the budgets"
+    return f"{text}, {len(trials)} proxy trainings in {rungs} rungs." + "".join(
+        f" Without a loss: {why}." for why in diverged(front)
+    )
 
 
 def arms_table(view: View) -> Table | None:
@@ -133,7 +137,8 @@ def winners_table(view: View) -> Table | None:
     winners = view.inputs.front.get("winners")
     if not winners:
         return None
-    table = Table("Winners", ["name", "policy", "shape", "#parameters", "#prefill, ms", "#decode, ms", "#proxy bits per byte"])
+    heads = ["name", "policy", "shape", "#parameters", "#prefill, ms", "#decode, ms", "#proxy bits per byte"]
+    table = Table("Winners", heads)
     for row in winners:
         predicted = row["predicted"]
         cells = [fixed(predicted.get("prefill_ms"), 2), fixed(predicted["decode_ms"], 3), fixed(row["loss_bpb"], 4)]
@@ -180,7 +185,8 @@ def agreement_figure(view: View) -> str | None:
     pairs = agreement(view)
     if len(pairs) < 2:
         return None
-    plot = Plot("Proxy and final loss", agreement_text(pairs), "proxy, bits per byte", "final, bits per byte", height=260)
+    text = agreement_text(pairs)
+    plot = Plot("Proxy and final loss", text, "proxy, bits per byte", "final, bits per byte", height=260)
     plot.axes([p for _, p, _ in pairs], [f for _, _, f in pairs])
     for model, proxy, final in pairs:
         plot.point(proxy, final, view.css(model), f"{model}: {proxy:.4f} then {final:.4f}", view.marker(model))
@@ -201,7 +207,8 @@ def predictor_figure(inputs: Inputs, phase: str) -> str | None:
     plot.axes(every, every, x_log=True, y_log=True)
     plot.line([(min(every), min(every)), (max(every), max(every))], "ideal", "prediction = measurement")
     for row, (x, y) in zip(rows, pairs, strict=True):
-        plot.point(x, y, "arm-last", f"{shape(row['arch'])}, {row['length']:g} tokens: {x:.3g} ms, predicted {y:.3g}", 0, 4)
+        tip = f"{shape(row['arch'])}, {row['length']:g} tokens: {x:.3g} ms, predicted {y:.3g}"
+        plot.point(x, y, "arm-last", tip, 0, 4)
     return plot.svg()
 
 

@@ -22,6 +22,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 Doc = dict[str, Any]
+FEWSHOT_SEED = 1234  # lm-eval's default
 
 
 @dataclass
@@ -116,6 +117,8 @@ def build(tasks: list[LocalTask], chat: Chat, max_new_tokens: int) -> dict[str, 
 
     specs = [configuration(task, max_new_tokens) | {"custom_dataset": table(task)} for task in tasks]
     loaded: dict[str, Any] = TaskManager(include_defaults=False).load(specs)
+    for made in loaded["tasks"].values():
+        made.set_fewshot_seed(seed=FEWSHOT_SEED)
     return loaded
 
 

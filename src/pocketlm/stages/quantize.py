@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         for name, deployment in wanted.items():
             if deployment.phase not in phases:
                 raise artifacts.ArtifactError(
-                    f"deployments.{name}.phase={deployment.phase}: no such phase among {sorted(phases)}; pass its manifest"
+                    f"deployments.{name}.phase={deployment.phase}: not among {sorted(phases)}; pass its manifest"
                 )
             print(f"quantize {args.entry}: {deployment.phase} {deployment.scheme}", file=sys.stderr)
             sizes[name] = _deploy(phases[deployment.phase], out, deployment, params.quantization, calibration)

@@ -1,4 +1,4 @@
-"""Stage ``report``: write the HTML page, the tidy table and the summary of a run. Absent files are named in the page."""
+"""Stage ``report``: write the HTML page, the tidy table and the summary of a run. The page names absent files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIONS = {
     "contamination": "results/tokens/C.contamination.json",
     "data-manifests": "results/data/S.manifest.json",
     "manifests": "manifests of the other folder artefacts, for their hashes",
-    "papers": "published tables, conf/papers/*.yaml",
+    "papers": "published tables (default: those of conf/papers that report.papers names)",
 }
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketlm.report import inputs, page, table, views
 
     params = config.load(args.params)
-    papers = page.load_papers(args.papers)
+    papers = page.load_papers(args.papers or [str(page.PAPERS / f"{name}.yaml") for name in params.report.papers])
     paths = {name: getattr(args, name.replace("-", "_")) for name in OPTIONS}
     found = inputs.read_all(paths | {"sources": paths["data-manifests"]})
     view = views.build(params, found)

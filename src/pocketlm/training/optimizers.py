@@ -102,7 +102,7 @@ class Optimizer:
     def __init__(self, model: nn.Module, plan: Plan, d_model: int, bf16: bool = False) -> None:
         if plan.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"plans: optimizer={plan.optimizer}: unknown; use muon or adamw")
-        named = dict(model.named_parameters())
+        named: dict[str, Tensor] = dict(model.named_parameters())
         matrices = {name: named[name] for name in hidden_matrices(model) if name in named}
         others = {name: p for name, p in named.items() if name not in matrices}
         decayed = [p for name, p in others.items() if p.ndim == 2 and name.endswith("weight")]  # embeddings, head

@@ -85,7 +85,12 @@ PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("Please show me the way to {place}.", "Please take me to {place}."),
     ),
     "set_volume": (
-        ("Set the volume to {level}.", "Volume {level} please.", "Play at volume {level}.", "Turn the volume to {level}."),
+        (
+            "Set the volume to {level}.",
+            "Volume {level} please.",
+            "Play at volume {level}.",
+            "Turn the volume to {level}.",
+        ),
         ("Please turn the volume to {level}.", "Please set the volume at {level}."),
     ),
     "set_light": (

@@ -58,7 +58,10 @@ def note(dice: Dice, facts: Facts) -> str:
         (f"{person} comes at {hour}:{minute}.", f'name="{person}", hour={hour}, minute={minute}'),
         (f"meet {person} in the {where} at {hour}.", f'name="{person}", place="{where}", hour={hour}'),
         (f"bring the {thing} to {person}.", f'text="bring the {thing}", name="{person}"'),
-        (f"tell {person} that the {thing} is in the {where}.", f'name="{person}", text="the {thing} is in the {where}"'),
+        (
+            f"tell {person} that the {thing} is in the {where}.",
+            f'name="{person}", text="the {thing} is in the {where}"',
+        ),
     )
     said, kept = dice.pick(forms)
     return f"{dice.pick(OPENINGS)} {said} Note: {kept}."

@@ -1,0 +1,82 @@
+"""The stages download, tokenizer and tokenize on a small run, from their command lines; bytes made twice are equal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TEXTS
+
+from pocketlm import artifacts, cli
+
+TASK = [{"query": TEXTS[0], "choices": ["yes", "no"], "gold": 0}, {"query": "Short?", "choices": ["a", "b"], "gold": 1}]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
+    Path("task.jsonl").write_text("".join(json.dumps(row) + "\n" for row in TASK))
+    sources = {
+        n: {"kind": "path", "path": f"{n}.jsonl", "sha256": artifacts.sha256(f"{n}.jsonl")} for n in ("texts", "task")
+    }
+    corpus = {"tokenizer": "t", "validation": 0.1, "parts": {"p": {"source": "texts"}}, "decontaminate": ["s"]}
+    params = {
+        "search": {"enabled": False},
+        "sources": sources,
+        "tokenizers": {"t": {"vocab_size": 300, "corpora": ["c"]}},
+        "corpora": {"c": corpus},
+        "suites": {"s": {"tasks": {"one": {"source": "task", "file": "task.jsonl"}}}},
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path
+
+
+def pocketlm(line: str) -> int:
+    return cli.main(line.split())
+
+
+def chain(root: str) -> None:
+    for name in ("texts", "task"):
+        assert pocketlm(f"download --entry {name} --out {root}/{name} --manifest {root}/{name}.manifest.json") == 0
+    data = f"--data {root}/texts.manifest.json {root}/task.manifest.json"
+    assert pocketlm(f"tokenizer --entry t {data} --out {root}/t --manifest {root}/t.manifest.json") == 0
+    line = f"tokenize --entry c {data} --tokenizer {root}/t.manifest.json --out {root}/c"
+    assert pocketlm(f"{line} --manifest {root}/c.manifest.json --contamination {root}/c.json") == 0
+
+
+def test_twice_the_same_bytes(run: Path) -> None:
+    chain("one")
+    chain("two")
+    assert artifacts.members("one") == artifacts.members("two")
+    report = artifacts.read_json("one/c.json")["s/one"]
+    assert (report["items"], report["too_short"], report["overlapping"]) == (2, 1, 1)
+    assert str(run) not in "".join(p.read_text(errors="ignore") for p in Path("one").rglob("*.json"))
+
+
+def test_changed_input_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain("one")
+    Path("one/texts/texts.jsonl").write_text('{"text": "changed"}\n')
+    shutil.rmtree("one/t")
+    line = "tokenizer --entry t --data one/texts.manifest.json --out one/t --manifest one/t.manifest.json"
+    assert pocketlm(line) != 0
+    assert "changed since it was made" in capsys.readouterr().err
+    assert not Path("one/t").exists()
+
+
+def test_corpus_smaller_than_a_batch(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["plans"] = {"big": {"corpus": "c", "seq_len": 256, "batch_size": 512}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(AssertionError):
+        chain("one")
+    assert "corpus c is too small for plans.big" in capsys.readouterr().err
+    assert not Path("one/c").exists()
+
+
+def test_unknown_entry(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pocketlm("download --entry other --out x --manifest x.manifest.json") != 0
+    assert "sources.other: no such source; there are task, texts" in capsys.readouterr().err
