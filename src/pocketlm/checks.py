@@ -33,7 +33,8 @@ CHOICES = {
     "Suite.phases": ("base", "instruct", "call"),
 }
 POSITIVE = {  # above 0; every other number is at least 0
-    "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std max_seq_len shortcut_ratio",
+    "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std "
+    "max_seq_len shortcut_ratio",
     "Device": "threads repeats new_tokens calibration prompts",
     "Numerics": "threads world_size",
     "Part": "weight limit",
@@ -54,6 +55,7 @@ SHARES = {
     "Part.heldout",
     "Corpus.validation",
 }
+WORLD_AT_MOST = {"people": 48, "places": 16, "objects": 24}  # names that data/world has
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -120,6 +122,13 @@ class Checker:
             self.refuse("profiles.calibration", "this name belongs to the calibration of the device; rename it")
 
     # ---- data
+
+    def world(self) -> None:
+        """The embedded world deals its facts out evenly."""
+        for name, most in WORLD_AT_MOST.items():
+            value = getattr(self.params.world, name)
+            if value % 8 or not 16 <= value <= most:
+                self.refuse(f"world.{name}", f"{value}: choose a multiple of 8 from 16 to {most}")
 
     def sources(self) -> None:
         """Every fetched byte is pinned."""
@@ -340,7 +349,7 @@ def check(params: Params, name: str = "params.yaml") -> None:
     checker = Checker(params, name)
     checker.walk(params, "")
     steps: list[Callable[[], None]] = [
-        *(checker.entry_names, checker.sources, checker.tokenizers, checker.corpora, checker.suites),
+        *(checker.entry_names, checker.world, checker.sources, checker.tokenizers, checker.corpora, checker.suites),
         *(checker.plans, checker.models, checker.search, checker.devices, checker.deployments),
     ]
     for step in steps:

@@ -35,7 +35,7 @@ class World:
     """Size of the embedded world (``data/world``). Same seed, same bytes on every machine."""
 
     seed: int = 0
-    people: int = 48
+    people: int = 32
     places: int = 16
     objects: int = 24
     stories: int = 20000

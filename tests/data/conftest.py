@@ -5,18 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sample_texts import TEXTS
 
 from pocketlm.data import tokenizer as tokenizers_room
 from pocketlm.data.chat import Chat
-
-PEOPLE = ("Ada", "Ben", "Cleo", "Dan")
-TEXTS = [
-    f"{who} has {n} red apples and {m} green pears. {who} gave {n} apples to {whom} on day {m}, didn't she?"
-    for who in PEOPLE
-    for whom in PEOPLE
-    for n in range(3, 40, 7)
-    for m in range(2, 30, 9)
-]
 
 
 @pytest.fixture(autouse=True)

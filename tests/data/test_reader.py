@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TEXTS
+from sample_texts import TEXTS
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.data.chat import Chat
@@ -156,7 +156,9 @@ def test_validation_and_bytes(text_folder: Path) -> None:
     )  # but the first of each part
     first = sum(int(reader.token_bytes[p.tokens[0]]) for p in reader.parts)
     assert sum(reader.count_bytes(b.targets) for b in batches) == meta["val_bytes"] - first
-    assert reader.bytes_per_token == pytest.approx(meta["val_bytes"] / meta["val_tokens"])
+    assert reader.bytes_per_token == pytest.approx(meta["val_bytes"] / meta["val_loss_tokens"])
+    texts = [t for t in TEXTS if is_validation(content_key(t), 0.1)]
+    assert meta["val_bytes"] == sum(len(t.encode()) for t in texts)
     some = list(reader.validation_batches(2))
     assert [b.inputs.shape for b in some] == [(4, 16), (4, 16)]
     assert np.array_equal(some[0].inputs, next(reader.validation_batches(2)).inputs)

@@ -10,7 +10,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from conftest import TEXTS
+from sample_texts import TEXTS
 from tokenizers import Tokenizer
 
 from pocketlm.artifacts import ArtifactError
@@ -37,7 +37,7 @@ STRANGE = [
 def test_training_does_not_depend_on_process_or_threads(tmp_path: Path) -> None:
     code = (
         "import sys, json; sys.path[:0] = json.loads(sys.argv[2]);"
-        "from conftest import TEXTS; from pocketlm.data import tokenizer as t;"
+        "from sample_texts import TEXTS; from pocketlm.data import tokenizer as t;"
         "t.train(TEXTS, 300, True, 'x').save(sys.argv[1])"
     )
     paths = json.dumps([str(Path(__file__).parent), *sys.path])

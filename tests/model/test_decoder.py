@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import model_reference as reference
 import pytest
 import torch
+from model_shapes import OPTIONS, SHAPE, VOCAB, make
 
 from pocketlm.config import Architecture
 from pocketlm.model import kernels
 from pocketlm.model.cache import Cache
 from pocketlm.model.decoder import Decoder
 from pocketlm.model.generate import generate, stream
-from tests.model import reference
-from tests.model.conftest import OPTIONS, SHAPE, VOCAB, make
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -40,7 +40,7 @@ def test_stock_transformers_computes_the_same(packed, model, scheme):
 
 @torch.no_grad()
 def test_w8a8_rounds_activations_as_the_library_does(packed):
-    """Layer by layer exact; of a whole model the extremes of a token lie on a tie, so that only the mean is compared."""
+    """Layer by layer exact; in a whole model a token's largest value lies on a tie, so that the mean is compared."""
     ours, theirs = load_quantized(packed["tied", "w8a8"]), reference(packed["tied", "w8a8"])
     theirs(IDS)
     modules = dict(theirs.named_modules())

@@ -28,7 +28,7 @@ def files(folder, untied, tmp_path_factory):
 
 
 def test_weights_read_back(files, untied):
-    """Every value within half a step of its block (scales are fp16): q8_0 peak / 127, q4_0 peak / 8; odd widths fp16."""
+    """Every value within half a step of its block (fp16 scales): q8_0 peak / 127, q4_0 peak / 8; odd widths fp16."""
     from safetensors.torch import load_file
 
     want = {name: value.float().numpy() for name, value in load_file(untied / "model.safetensors").items()}

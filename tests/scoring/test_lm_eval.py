@@ -61,7 +61,8 @@ def suite():
         return config.Task(source="local", file=file, template=template, **more)
 
     return config.Suite(batch_size=4, max_new_tokens=8, tasks={
-        "t_mc": task("mc.jsonl", "multiple_choice"), "t_shots": task("mc.jsonl", "multiple_choice", num_fewshot=1, limit=6),
+        "t_mc": task("mc.jsonl", "multiple_choice"),
+        "t_shots": task("mc.jsonl", "multiple_choice", num_fewshot=1, limit=6),
         "t_boolq": task("boolq.jsonl", "boolq"), "t_wino": task("winogrande.jsonl", "winogrande"),
         "t_wiki": task("wiki.raw", "wikitext"), "t_calls": task("calls.jsonl", "calls"),
     })  # fmt: skip
@@ -72,7 +73,8 @@ def local(suite, sources):
     return tasks.read_tasks(suite, sources, {})
 
 
-def results_of(folder, local, suite):
+@pytest.fixture(scope="module")
+def reference(folder, local, suite):
     """lm-eval's own result with its HFLM (transformers) on the folder."""
     import torch
     from lm_eval.evaluator import evaluate as run
@@ -82,12 +84,11 @@ def results_of(folder, local, suite):
 
     model = HFLM(pretrained=str(folder), device="cpu", dtype=torch.float32, batch_size=3, max_length=96)
     with tasks.quiet():
-        return run(model, tasks.build(local, Chat(folder), suite.max_new_tokens), bootstrap_iters=0)
+        return run(model, evaluate.Scorer(local, suite).lm_eval_tasks(Chat(folder)), bootstrap_iters=0)
 
 
-def test_same_as_hflm(folder, local, suite):
-    rows, samples = evaluate.evaluate(evaluate.Target(folder, "call", "bf16"), local, suite)
-    reference = results_of(folder, local, suite)
+def test_same_as_hflm(folder, local, suite, reference):
+    rows, samples = evaluate.Scorer(local, suite).score(evaluate.Target(folder, "call", "bf16"))
     assert {row["task"] for row in rows} == set(suite.tasks)
     for row in rows:
         want = reference["results"][row["task"]][f"{row['metric']},none"]
@@ -100,17 +101,16 @@ def test_same_as_hflm(folder, local, suite):
     assert len(samples) == sum(row["n"] for row in rows)
 
 
-def likelihoods(result):
+def responses(result):
+    """{(task, item): log-likelihoods or answers}"""
     return {
-        (name, sample["doc_id"]): [
-            response[0][0] if isinstance(response[0], tuple) else response[0] for response in sample["resps"]
-        ]
+        (name, sample["doc_id"]): [r[0][0] if isinstance(r[0], tuple) else r[0] for r in sample["resps"]]
         for name, samples in result["samples"].items()
         for sample in samples
     }
 
 
-def lm_result(folder, local, suite, batch_size):
+def ours(folder, local, suite, batch_size):
     from lm_eval.evaluator import evaluate as run
 
     from pocketlm.data.chat import Chat
@@ -120,25 +120,19 @@ def lm_result(folder, local, suite, batch_size):
     decoder, architecture, _ = load_deployed(folder)
     lm = DecoderLM(decoder, Chat(folder), architecture.max_seq_len, batch_size)
     with tasks.quiet():
-        return run(lm, tasks.build(local, Chat(folder), suite.max_new_tokens), bootstrap_iters=0)
+        return responses(run(lm, evaluate.Scorer(local, suite).lm_eval_tasks(Chat(folder)), bootstrap_iters=0))
 
 
-def test_log_likelihoods_and_answers_same_as_hflm_at_any_batch_size(folder, local, suite):
-    want = likelihoods(results_of(folder, local, suite))
-    for batch_size, tolerance in ((1, 1e-3), (7, 1e-3)):
-        got = likelihoods(lm_result(folder, local, suite, batch_size))
-        assert got.keys() == want.keys()
-        for key in want:
-            if key[0] == "t_calls":
-                assert got[key] == want[key]
-            else:
-                assert got[key] == pytest.approx(want[key], abs=tolerance, rel=1e-5), key
-
-
-def test_batch_size_does_not_move_scores(folder, local, suite):
-    one, many = (likelihoods(lm_result(folder, local, suite, size)) for size in (1, 64))
-    for key in one:
-        assert one[key] == (many[key] if key[0] == "t_calls" else pytest.approx(many[key], abs=1e-4, rel=1e-6)), key
+def test_log_likelihoods_and_answers_same_as_hflm_and_at_any_batch_size(folder, local, suite, reference):
+    want = responses(reference)
+    one, many = (ours(folder, local, suite, size) for size in (1, 64))
+    assert one.keys() == many.keys() == want.keys()
+    for key, values in one.items():
+        if key[0] == "t_calls":
+            assert values == many[key] == want[key]
+        else:
+            assert values == pytest.approx(many[key], abs=1e-4, rel=1e-6), key
+            assert values == pytest.approx(want[key], abs=1e-3, rel=1e-5), key
 
 
 def test_official_prompts(local, folder):
@@ -158,8 +152,50 @@ def test_official_prompts(local, folder):
 
 def test_groups_are_scored_apart(folder, local, suite):
     only = [task for task in local if task.name == "t_calls"]
-    rows, _ = evaluate.evaluate(evaluate.Target(folder, "call", "bf16"), only, suite)
-    assert {row["metric"]: row["n"] for row in rows} == {
-        name + group: n for group, n in (("", 4), (" seen", 2), (" unseen", 2)) for name in ("exact_match", "name_accuracy", "argument_f1")
-    }  # fmt: skip
+    rows, _ = evaluate.Scorer(only, suite).score(evaluate.Target(folder, "call", "bf16"))
+    counts = {row["metric"]: row["n"] for row in rows}
+    groups, metrics = (("", 4), (" seen", 2), (" unseen", 2)), ("exact_match", "name_accuracy", "argument_f1")
+    assert counts == {metric + group: n for group, n in groups for metric in metrics}
     assert {row["chance"] for row in rows} == {0.0}
+
+
+def test_ragged_decoding_is_generation_one_by_one(folder):
+    """Against pocketlm.model.generate, which decodes prompts of equal length only."""
+    import torch
+
+    from pocketlm.model.generate import generate
+    from pocketlm.quantization import load_quantized
+    from pocketlm.scoring.decode import greedy
+
+    decoder = load_quantized(folder)
+    generator = torch.Generator().manual_seed(0)
+    prompts = [torch.randint(6, 320, (n,), generator=generator).tolist() for n in (3, 9, 4, 1, 9, 17, 5)]
+    stops = sorted({row[2] for row in generate(decoder, prompts, 6)})[:3]
+    want = generate(decoder, prompts, 12, stops, batch_size=1)
+    assert len({len(row) for row in want}) > 1
+    for batch_size in (1, 3, 7):
+        assert greedy(decoder, prompts, 12, stops, batch_size) == want
+
+
+@pytest.mark.full
+def test_lm_eval_command_on_exported_tasks(folder, local, suite, reference, tmp_path):
+    """The command-line tool reads the exported tasks and gives the same accuracy on the exported folder."""
+    import os
+    import subprocess
+    import sys
+
+    from pocketlm.data.chat import Chat
+
+    tasks.export(local, Chat(folder), tmp_path, suite.max_new_tokens)
+    names = ["t_mc", "t_boolq", "t_wiki", "t_calls"]
+    subprocess.run(
+        [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={folder},dtype=float32,max_length=96",
+         "--include_path", str(tmp_path), "--tasks", ",".join(names), "--device", "cpu", "--output_path", str(tmp_path / "out")],
+        check=True, env=os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    [found] = (tmp_path / "out").rglob("results_*.json")
+    results = json.loads(found.read_text())["results"]
+    for name in names:
+        for key, value in reference["results"][name].items():
+            if "," in key and isinstance(value, float):
+                assert results[name][key] == pytest.approx(value, rel=1e-4, abs=1e-6), (name, key)

@@ -108,3 +108,26 @@ def copy_project(folder: Path, stubbed: bool) -> Path:
             (folder / f"src/pocketlm/stages/{stage}.py").write_text(STUB.format(inputs=inputs, outputs=outputs))
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
+
+
+STALE = """
+import json
+from pathlib import Path
+from pocketlm.engines.dag import open_dag
+from pocketlm.engines.store import changed
+with open_dag(Path(".")) as dag:
+    jobs = dag.jobs
+stale = changed(Path(".")) - {"code"}
+for job in jobs:  # in topological order: downstream of a stale job is stale
+    if any(set(job.inputs) & set(other.outputs) for other in jobs if other.name in stale):
+        stale.add(job.name)
+print("STALE", json.dumps([sorted(job.name for job in jobs if job.needed), sorted(stale)]))
+"""
+
+
+def stale(folder: Path) -> tuple[list[str], list[str]]:
+    """(jobs that Snakemake would run, stages that DVC would) in a run folder of a copy."""
+    import json
+
+    found = json.loads(command(folder, sys.executable, "-c", STALE).rpartition("STALE ")[2])
+    return found[0], found[1]

@@ -18,8 +18,9 @@ from pocketlm.artifacts import read_jsonl
 
 N = 13
 EXAMPLES = 10
+SIEVE = 24  # bits
 WORD = re.compile(r"[^\W_]+")
-PROMPTS = ("passage", "context", "ctx", "query", "question", "goal", "sentence", "text")
+PROMPTS = ("passage", "context", "ctx", "query", "question", "goal", "sol1", "sol2", "sentence", "text")
 Hashes = NDArray[np.uint64]
 
 
@@ -67,13 +68,15 @@ class Contamination:
 
     def __init__(self, tasks: dict[str, list[str]]) -> None:
         """``tasks``: the items' texts by task."""
-        self.words: dict[str, int] = {}
+        self.words: dict[str, int] = {}  # number of every word that an item has
+        self.table: Hashes = np.zeros(1, dtype=np.uint64)  # its 64-bit value; place 0: any other word
         self.sizes: dict[str, int] = {}
         hashes: list[Hashes] = []
         owners: list[NDArray[np.int64]] = []
         self.items: list[tuple[str, int]] = []
         self.short: dict[str, int] = {}
         for task, texts in sorted(tasks.items()):
+            self._learn(texts)
             self.sizes[task], self.short[task] = len(texts), 0
             for number, text in enumerate(texts):
                 own = np.unique(grams(self._values(text)))
@@ -86,26 +89,33 @@ class Contamination:
         self.hashes = every[order]
         self.owners = np.concatenate([np.zeros(0, dtype=np.int64), *owners])[order]
         self.hit = np.zeros(len(self.items), dtype=bool)
+        # most n-grams of a training text are no item's: one look into this table rules them out
+        self.sieve = np.zeros(1 << SIEVE, dtype=bool)
+        self.sieve[self.hashes >> np.uint64(64 - SIEVE)] = True
+
+    def _learn(self, texts: list[str]) -> None:
+        """Number the words of these texts."""
+        new = sorted({word for text in texts for word in WORD.findall(text.lower())} - self.words.keys())
+        self.words |= {word: number for number, word in enumerate(new, len(self.table))}
+        values = np.array([word_value(word) for word in new], dtype=np.uint64)
+        self.table = np.concatenate([self.table, values])
 
     def _values(self, text: str) -> Hashes:
-        words = WORD.findall(text.lower())
-        for word in words:
-            if word not in self.words:
-                self.words[word] = word_value(word)
-        return np.array([self.words[word] for word in words], dtype=np.uint64)
+        known = self.words.get
+        numbers = [known(word, 0) for word in WORD.findall(text.lower())]
+        return np.asarray(self.table[np.array(numbers, dtype=np.int64)])
 
     def look(self, text: str) -> None:
         """Mark the items that share an n-gram with this training text."""
         if not len(self.hashes):
             return
-        known = self.words.get
-        # a word that no item has breaks every run through it: 0 stands for it
-        values = np.array([known(word, 0) for word in WORD.findall(text.lower())], dtype=np.uint64)
+        values = self._values(text)  # a word that no item has is 0 and breaks every run through it
         found = grams(values)
         if not len(found):
             return
         unknown = np.concatenate([[0], np.cumsum(values == 0)])
-        found = np.unique(found[unknown[N:] == unknown[:-N]])
+        found = found[unknown[N:] == unknown[:-N]]
+        found = np.unique(found[self.sieve[found >> np.uint64(64 - SIEVE)]])
         first = np.searchsorted(self.hashes, found, side="left")
         last = np.searchsorted(self.hashes, found, side="right")
         for start, stop in zip(first[first < last], last[first < last], strict=True):

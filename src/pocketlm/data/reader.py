@@ -106,8 +106,8 @@ class TokenReader:
 
     @functools.cached_property
     def bytes_per_token(self) -> float:
-        """Mean bytes of text that a token of this split stands for."""
-        return float(self.meta[f"{self.split}_bytes"] / self.meta[f"{self.split}_tokens"])
+        """Mean bytes of text that a token under loss stands for in this split."""
+        return float(self.meta[f"{self.split}_bytes"] / self.meta[f"{self.split}_loss_tokens"])
 
     def count_bytes(self, targets: Ints) -> int:
         """Bytes of text that these targets stand for: the denominator of exact bits per byte."""

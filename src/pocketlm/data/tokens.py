@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketlm.artifacts import ArtifactError, write_json
 from pocketlm.data.chat import SPECIALS, Chat
@@ -22,6 +23,7 @@ from pocketlm.data.documents import Document, is_validation
 
 CHUNK = 1024  # documents encoded at a time
 SPLITS = ("train", "val")
+COUNTS = ("documents", "tokens", "loss_tokens", "bytes")  # bytes: those that the tokens under loss stand for
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Shard:
     stem: Path
     dtype: Any
     masked: bool
+    lengths: NDArray[np.uint16]  # bytes of each token
     starts: array[int] = field(default_factory=lambda: array("q", [0]))
     bytes: int = 0
     loss_tokens: int = 0
@@ -39,13 +42,14 @@ class Shard:
         self.ids: BinaryIO = Path(f"{self.stem}.bin").open("wb")  # noqa: SIM115 - closed by close()
         self.mask: BinaryIO | None = Path(f"{self.stem}.mask").open("wb") if self.masked else None  # noqa: SIM115
 
-    def add(self, ids: list[int], mask: list[int], size: int) -> None:
-        self.ids.write(np.asarray(ids, dtype=self.dtype).tobytes())
+    def add(self, ids: list[int], mask: list[int]) -> None:
+        tokens, own = np.asarray(ids, dtype=self.dtype), np.asarray(mask, dtype=np.uint8)
+        self.ids.write(tokens.tobytes())
         if self.mask is not None:
-            self.mask.write(np.asarray(mask, dtype=np.uint8).tobytes())
+            self.mask.write(own.tobytes())
         self.starts.append(self.starts[-1] + len(ids))
-        self.bytes += size
-        self.loss_tokens += sum(mask) if self.masked else len(ids)
+        self.bytes += int(self.lengths[tokens][own != 0].sum(dtype=np.int64))
+        self.loss_tokens += int(own.sum(dtype=np.int64))
 
     def close(self) -> dict[str, int]:
         self.ids.close()
@@ -56,32 +60,31 @@ class Shard:
         return counts | {"loss_tokens": self.loss_tokens}
 
 
-def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[list[int], list[int], int]]:
-    """(ids, mask, bytes) of each document: text ends with eos and is trained on whole, a dialogue on its answers."""
+def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[list[int], list[int]]]:
+    """(ids, mask) of each document: text ends with eos and is trained on whole, a dialogue on its answers."""
     texts = [d.text for d in documents if not d.is_chat]
     plain = iter(chat.texts(texts))
     dialogues = iter(chat.encode_batch([(d.messages, d.tools) for d in documents if d.is_chat]))
     for document in documents:
         if document.is_chat:
-            ids, mask = next(dialogues)
-            yield ids, mask, sum(len(m["content"].encode()) for m in document.messages)
+            yield next(dialogues)
         else:
             ids = [*next(plain), chat.eos_id]
-            yield ids, [1] * len(ids), len(document.text.encode())
+            yield ids, [1] * len(ids)
 
 
 def write_part(
     folder: Path, name: str, documents: Iterable[Document], chat: Chat, masked: bool, validation: float, progress: Any
 ) -> dict[str, dict[str, int]]:
     """Encode and write one part; returns its counts by split."""
-    dtype = token_dtype(chat.vocab_size)
-    shards = {split: Shard(folder / f"{split}.{name}", dtype, masked) for split in SPLITS}
+    dtype, lengths = token_dtype(chat.vocab_size), token_bytes(chat)
+    shards = {split: Shard(folder / f"{split}.{name}", dtype, masked, lengths) for split in SPLITS}
     stream = iter(documents)
     try:
         while chunk := list(itertools.islice(stream, CHUNK)):
-            for document, (ids, mask, size) in zip(chunk, encode_documents(chat, chunk), strict=True):
+            for document, (ids, mask) in zip(chunk, encode_documents(chat, chunk), strict=True):
                 split = "val" if is_validation(document.key, validation) else "train"
-                shards[split].add(ids, mask, size)
+                shards[split].add(ids, mask)
             progress(len(chunk))
     finally:
         counts = {split: shard.close() for split, shard in shards.items()}
@@ -97,8 +100,7 @@ def write_tokens(
         name: write_part(folder, name, documents, chat, kind == "chat", validation, progress)
         for name, (documents, _) in parts.items()
     }
-    lengths = token_bytes(chat)
-    lengths.tofile(folder / "token_bytes.bin")
+    token_bytes(chat).tofile(folder / "token_bytes.bin")
     meta = {
         "kind": kind,
         "vocab_size": chat.vocab_size,
@@ -107,7 +109,7 @@ def write_tokens(
         "pad_id": chat.pad_id,
         "parts": {name: {"weight": parts[name][1], **counts[name]} for name in parts},
     }
-    meta |= {f"{split}_{k}": total(counts, split, k) for split in SPLITS for k in ("documents", "tokens", "bytes")}
+    meta |= {f"{split}_{k}": total(counts, split, k) for split in SPLITS for k in COUNTS}
     refuse_empty(meta)
     write_json(folder / "meta.json", meta)
     return meta
@@ -134,7 +136,7 @@ def token_dtype(vocab_size: int) -> Any:
     return np.uint16 if vocab_size <= 65536 else np.uint32
 
 
-def token_bytes(chat: Chat) -> np.ndarray[Any, np.dtype[np.uint16]]:
+def token_bytes(chat: Chat) -> NDArray[np.uint16]:
     """uint16 [vocab]: bytes of text that each token stands for; 0 for special tokens."""
     tokenizer = chat.tokenizer
     special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}

@@ -60,7 +60,7 @@ class Dag:
 
     def __init__(self, workflow: Any) -> None:
         self.workflow = workflow
-        levels = [sorted(level, key=str) for level in workflow.dag.toposorted()]
+        levels = [sorted(level, key=lambda job: list(job.output)) for level in workflow.dag.toposorted()]
         self.raw = [job for level in levels for job in level if not job.rule.norun]
         self.jobs = [describe(job, workflow.dag) for job in self.raw]
 

@@ -13,6 +13,10 @@ import numpy as np
 
 # Bits a linear weight, scales included. int8: a scale for an output row, left out; int4: a bf16 scale for a group
 # (``weight_bytes``); GGUF: blocks of 32 with an fp16 scale.
+FIELDS = (
+    "n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "gated", "tied", "sharing", "series",
+    "shortcuts", "shortcut_ratio",
+)  # fmt: skip
 SCHEME_BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.0, "w8a8": 8.0, "gguf_q8_0": 8.5, "gguf_q4_0": 4.5}
 
 
@@ -93,9 +97,7 @@ def weight_bytes(arch: Any, vocab_size: Any, scheme: str = "bf16", group_size: i
 
 def array_of(architectures: list[Any]) -> SimpleNamespace:
     """The numeric fields of many architectures as arrays, for the functions above."""
-    names = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "gated", "tied", "sharing", "series")
-    names += ("shortcuts", "shortcut_ratio")
-    return SimpleNamespace(**{n: np.array([getattr(a, n) for a in architectures], dtype=np.int64) for n in names})
+    return SimpleNamespace(**{n: np.array([getattr(a, n) for a in architectures], dtype=np.int64) for n in FIELDS})
 
 
 def count_params_array(candidates: Any, vocab_size: Any) -> Any:

@@ -35,9 +35,10 @@ class Rope:
         found = self.tables.get((device, dtype))
         if found is None or found[0].shape[0] < length:
             size = max(256, 1 << (length - 1).bit_length())
-            with torch.device("cpu"):
+            # tables outlive the caller's mode: those made under inference mode could not be used in training
+            with torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
                 cos, sin = self.compute(size)
-            found = (cos.to(device, dtype), sin.to(device, dtype))
+                found = (cos.to(device, dtype), sin.to(device, dtype))
             self.tables[device, dtype] = found
         return found
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pocketlm import config
 from pocketlm.scoring import tasks as task_room
 from pocketlm.scoring.items import identity
 from pocketlm.scoring.tasks import LocalTask
 
+if TYPE_CHECKING:
+    from pocketlm.data.chat import Chat
+
 Row = dict[str, Any]
+FEWSHOT_SEED = 1234  # lm-eval's default
 SHOWN = {
     "wikitext": ("bits_per_byte",),
     "winogrande": ("acc",),
@@ -30,23 +35,35 @@ class Target:
     runtime: str = "torch"
 
 
-def evaluate(
-    target: Target, tasks: list[LocalTask], suite: config.Suite, watch: Any = None
-) -> tuple[list[Row], list[Row]]:
-    """(rows {phase, scheme, runtime, task, metric, value, stderr, n, chance}, samples {…, item, value})."""
-    from lm_eval.evaluator import evaluate as run_lm_eval
+class Scorer:
+    """A suite's tasks, ready to score one target after the other; prompts are built once for each chat template."""
 
-    from pocketlm.data.chat import Chat
-    from pocketlm.quantization import load_deployed
-    from pocketlm.scoring.lm import DecoderLM
+    def __init__(self, tasks: list[LocalTask], suite: config.Suite) -> None:
+        self.tasks, self.suite = tasks, suite
+        self.built: dict[str, dict[str, Any]] = {}
 
-    decoder, architecture, _ = load_deployed(target.folder)
-    chat = Chat(target.folder)
-    lm = DecoderLM(decoder, chat, architecture.max_seq_len, suite.batch_size, watch)
-    built = task_room.build(tasks, chat, suite.max_new_tokens)
-    with task_room.quiet():
-        results = run_lm_eval(lm, built, log_samples=True, bootstrap_iters=0)
-    return collect(results, tasks, {"phase": target.phase, "scheme": target.scheme, "runtime": target.runtime})
+    def score(self, target: Target, watch: Callable[[str], None] | None = None) -> tuple[list[Row], list[Row]]:
+        """(rows {phase, scheme, runtime, task, metric, value, stderr, n, chance}, samples {…, item, value})."""
+        from lm_eval.evaluator import evaluate as run_lm_eval
+
+        from pocketlm.data.chat import Chat
+        from pocketlm.quantization import load_deployed
+        from pocketlm.scoring.lm import DecoderLM
+
+        decoder, architecture, _ = load_deployed(target.folder)
+        chat = Chat(target.folder)
+        lm = DecoderLM(decoder, chat, architecture.max_seq_len, self.suite.batch_size, watch)
+        with task_room.quiet():
+            results = run_lm_eval(lm, self.lm_eval_tasks(chat), log_samples=True, bootstrap_iters=0)
+        return collect(results, self.tasks, {"phase": target.phase, "scheme": target.scheme, "runtime": target.runtime})
+
+    def lm_eval_tasks(self, chat: Chat) -> dict[str, Any]:
+        """lm-eval's tasks, their few-shot choice seeded as its command does."""
+        if chat.template not in self.built:
+            self.built[chat.template] = task_room.build(self.tasks, chat, self.suite.max_new_tokens)
+        for task in self.built[chat.template]["tasks"].values():
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        return self.built[chat.template]
 
 
 def collect(results: Any, tasks: list[LocalTask], label: dict[str, str]) -> tuple[list[Row], list[Row]]:

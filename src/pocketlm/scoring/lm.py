@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from pocketlm.data.chat import Chat
 from pocketlm.model.decoder import Decoder
+from pocketlm.scoring.decode import greedy
 from pocketlm.scoring.likelihood import fit, score
 
 Pair = tuple[Any, list[int], list[int]]
@@ -20,7 +20,7 @@ Pair = tuple[Any, list[int], list[int]]
 class DecoderLM(TemplateLM):
     """``loglikelihood``, ``loglikelihood_rolling`` and greedy ``generate_until`` of a decoder.
 
-    ``watch(done, total)`` is called after each batch of work, for the progress line.
+    ``watch(message)`` is called before each part of the work, for the progress line.
     """
 
     def __init__(
@@ -73,18 +73,12 @@ class DecoderLM(TemplateLM):
             totals[index] += value
         return totals
 
-    @torch.inference_mode()
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Greedy answers, up to a stop id or one of the ``until`` strings."""
-        from pocketlm.model.generate import generate
-
         self.watch(f"{len(requests):,} answers")
-        new_tokens = {int(request.args[1].get("max_gen_toks", 64)) for request in requests}
-        limit = max(new_tokens)
+        limit = max(int(request.args[1].get("max_gen_toks", 64)) for request in requests)
         prompts = [self.tok_encode(request.args[0])[-(self.max_length - limit) :] for request in requests]
-        outputs = generate(
-            self.decoder, prompts, max_new_tokens=limit, stop_ids=self.chat.stop_ids, batch_size=self.batch
-        )
+        outputs = greedy(self.decoder, prompts, limit, self.chat.stop_ids, self.batch)
         return [self._text(ids, request.args[1]) for ids, request in zip(outputs, requests, strict=True)]
 
     def _text(self, ids: list[int], arguments: dict[str, Any]) -> str:

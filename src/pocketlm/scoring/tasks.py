@@ -18,11 +18,9 @@ from pocketlm.scoring.templates import CALLS, call_config, chance, template
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before lm_eval and datasets are imported
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
-os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 Doc = dict[str, Any]
-FEWSHOT_SEED = 1234  # lm-eval's default
 
 
 @dataclass
@@ -117,8 +115,6 @@ def build(tasks: list[LocalTask], chat: Chat, max_new_tokens: int) -> dict[str, 
 
     specs = [configuration(task, max_new_tokens) | {"custom_dataset": table(task)} for task in tasks]
     loaded: dict[str, Any] = TaskManager(include_defaults=False).load(specs)
-    for made in loaded["tasks"].values():
-        made.set_fewshot_seed(seed=FEWSHOT_SEED)
     return loaded
 
 
@@ -145,6 +141,6 @@ def export(tasks: list[LocalTask], chat: Chat, folder: Path, max_new_tokens: int
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """lm-eval prints notes of its own about models that it does not know; errors still raise."""
-    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
+    """lm-eval's own notes and bars go nowhere; errors still raise."""
+    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         yield

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pocketlm import artifacts, config
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     runtime = numerics.apply(params.numerics)
     suite = _entry(params.suites, args.suite, "suites")
     model = _entry(params.models, args.entry, "models")
-    from pocketlm.scoring import evaluate
+    from pocketlm.scoring.evaluate import Scorer
     from pocketlm.scoring.tasks import read_tasks
 
     tasks = read_tasks(suite, _folders(args.data), _heldout(params))
@@ -49,23 +50,24 @@ def run(args: argparse.Namespace) -> None:
         return
     if not (args.out and args.samples):
         raise artifacts.ArtifactError("score needs --out and --samples (or --export-tasks)")
+    scorer, stream = Scorer(tasks, suite), sys.stderr
     rows: list[dict[str, Any]] = []
     samples: list[dict[str, Any]] = []
     about = {"model": args.entry, "suite": args.suite}
     for number, target in enumerate(targets, 1):
-        began, label = (
-            time.monotonic(),
-            f"score {args.entry} {args.suite}: {number}/{len(targets)} {target.phase} {target.scheme}",
-        )
-        new_rows, new_samples = evaluate.evaluate(
-            target, tasks, suite, lambda text, at=label: print(f"{at}: {text}", file=sys.stderr)
-        )
+        label = f"score {args.entry} {args.suite}: {number}/{len(targets)} {target.phase} {target.scheme}"
+        began = time.monotonic()
+        new_rows, new_samples = scorer.score(target, partial(_say, stream, label))
         rows += [about | {"seed": model.seed} | row for row in new_rows]
         samples += [about | row for row in new_samples]
-        print(f"{label}: done in {time.monotonic() - began:.1f} s", file=sys.stderr)
+        print(f"{label}: done in {time.monotonic() - began:.1f} s", file=stream)
     artifacts.write_jsonl(args.samples, samples)
     artifacts.write_json(args.out, rows)
     print(f"score {args.entry} {args.suite}: {len(rows)} scores on {runtime.device} -> {args.out}", file=sys.stderr)
+
+
+def _say(stream: TextIO, label: str, message: str) -> None:
+    print(f"{label}: {message}", file=stream, flush=True)
 
 
 def _entry(section: dict[str, Any], name: str, key: str) -> Any:

@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> None:
         refuse_small(params, args, folder)
     artifacts.write_json(args.contamination, check.report())
     artifacts.write_manifest(args.out, args.manifest, tokenizer=tokenizer["sha256"], train_tokens=meta["train_tokens"])
-    tokens, size = meta["train_tokens"], meta["train_bytes"]
+    size, own = meta["train_bytes"], meta["train_loss_tokens"]
     print(
-        f"tokenize {args.entry}: {meta['train_documents']:,} documents, {tokens:,} training tokens, "
-        f"{size / max(tokens, 1):.2f} bytes/token, {meta['val_tokens']:,} held out -> {args.out}",
+        f"tokenize {args.entry}: {meta['train_documents']:,} documents, {meta['train_tokens']:,} training tokens, "
+        f"{own:,} under loss at {size / max(own, 1):.2f} bytes each, {meta['val_tokens']:,} held out -> {args.out}",
         file=sys.stderr,
     )
 

@@ -10,7 +10,6 @@ from pocketlm.config import World
 from pocketlm.data.world import calls, dialogues, stories, tasks
 from pocketlm.data.world.dice import Dice
 from pocketlm.data.world.facts import make_facts
-from pocketlm.data.world.scenes import SCENES
 
 CALL_REPLAY = 0.25  # share of dialogues without a call in the call corpus
 
@@ -34,8 +33,8 @@ def build(world: World, folder: Path) -> dict[str, Any]:
         for _ in range(world.calls)
     ]
     counts["call.jsonl"] = write_jsonl(folder / "call.jsonl", commands)
-    for kind in SCENES:
-        items, _ = tasks.task(Dice(world.seed, f"task/{kind}"), facts, kind, world.items)
+    for kind in tasks.TASKS:
+        items, _ = tasks.make_task(Dice(world.seed, f"task/{kind}"), facts, kind, world.items)
         counts[f"task_{kind}.jsonl"] = write_jsonl(folder / f"task_{kind}.jsonl", items)
     tests = calls.call_tests(Dice(world.seed, "call_test"), facts, world.items)
     counts["call_test.jsonl"] = write_jsonl(folder / "call_test.jsonl", tests)

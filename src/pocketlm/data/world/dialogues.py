@@ -6,7 +6,7 @@ from typing import Any
 
 from pocketlm.data.world.dice import Dice
 from pocketlm.data.world.facts import Facts
-from pocketlm.data.world.scenes import SCENES
+from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, make_scene
 from pocketlm.data.world.stories import KINDS, story
 
 ASK_STORY = ("Tell me a story.", "Tell me something.", "Go on with your story.", "What is new?")
@@ -18,14 +18,16 @@ def turn(role: str, content: str) -> dict[str, str]:
 
 
 def answer(dice: Dice, facts: Facts) -> list[dict[str, str]]:
-    """A scene and a question about it; the answer follows in the second form of the question."""
-    kind = dice.pick(list(SCENES))
-    scene = SCENES[kind](dice, facts, False)
-    question = dice.pick(scene.questions)
-    asked, _, lead = question.prompt.rpartition("?") if "?" in question.prompt else ("", "", question.prompt)
-    user = " ".join(filter(None, [scene.text, f"{asked}?" if asked else "Go on."]))
-    lead = lead.strip() or "It is"
-    return [turn("user", user), turn("assistant", f"{lead} {question.answer}.")]
+    """A question, and its answer in a sentence."""
+    kind = dice.pick(("again", "question", "fact", "sum"))
+    if kind in ("fact", "sum"):
+        asked = fact(dice, facts, False)[0] if kind == "fact" else addition(dice, False)[0]
+        return [turn("user", asked.prompt), turn("assistant", f"It is {asked.answer}.")]
+    scene = make_scene(dice, facts, dice.pick(list(FRAMES)), False)
+    if kind == "again":
+        return [turn("user", f"{scene.text} Tell it again."), turn("assistant", f"Again: {scene.text}")]
+    i = dice.below(LENGTH)
+    return [turn("user", f"{scene.text} Question: {scene.lead(i)}"), turn("assistant", f"It is {scene.values[i]}.")]
 
 
 def dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:

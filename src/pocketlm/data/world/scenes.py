@@ -1,174 +1,143 @@
-"""Scenes: a few statements and the questions that they answer, the common ground of stories, dialogues and tests.
+"""Scenes: four statements, told and then told again, and the facts; the ground of stories, dialogues and tests.
 
 A scene is drawn either from training combinations or from held-out ones (``held``), never from both: in a held-out
-scene *every* statement and every (question, choice) pair is a combination that training never shows, so that
-familiarity points neither to nor away from the answer.
+scene *every* statement is a combination that training never shows, so that familiarity points neither to nor away
+from the answer. All statements have five words or marks: telling a story again in its order is then copying at a
+fixed distance, the first thing that a small model learns from context; answering out of order is the hard part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pocketlm.data.world.dice import Dice
-from pocketlm.data.world.facts import ACTIVITIES, CLASSES, DAYS, PHRASINGS, Facts, held_pair, held_phrasing, held_sum
+from pocketlm.data.world.facts import CLASSES, DAYS, NUMBERS, PHRASINGS, Facts, held_pair, held_phrasing, held_sum
+
+LENGTH = 4  # statements of a scene
+FRAMES = {
+    "owner": ("{0}", "has the {1}"),
+    "place": ("{0}", "saw the {1}"),
+    "day": ("{0}", "comes on {1}"),
+    "price": ("The {0}", "costs {1}"),
+}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Question:
-    """``prompt`` + " " + ``answer`` + "." is the sentence; ``choices`` holds the answer and its distractors."""
+    """``prompt`` + " " + ``answer``; ``choices`` holds the answer and its distractors."""
 
     prompt: str
     answer: str
-    choices: list[str]
+    choices: tuple[str, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scene:
-    """Statements in order, questions about them, and the combinations that they show."""
+    """Four (subject, value) pairs of one kind."""
 
-    statements: list[str]
-    questions: list[Question]
-    combinations: set[tuple[str, ...]] = field(default_factory=set)
+    kind: str
+    pairs: tuple[tuple[str, str], ...]
+
+    def statement(self, i: int) -> str:
+        """The i-th statement, with its full stop."""
+        head, tail = FRAMES[self.kind]
+        return f"{head.format(self.pairs[i][0])} {tail.format('', self.pairs[i][1])}."
+
+    def lead(self, i: int) -> str:
+        """The i-th statement up to its value."""
+        return self.statement(i).rsplit(" ", 1)[0]
 
     @property
     def text(self) -> str:
-        """The statements as one paragraph."""
-        return " ".join(self.statements)
+        """The statements in order."""
+        return " ".join(self.statement(i) for i in range(LENGTH))
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What the statements are about, in order."""
+        return tuple(s for s, _ in self.pairs)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What the statements say, in order."""
+        return tuple(v for _, v in self.pairs)
+
+    @property
+    def combinations(self) -> set[tuple[str, ...]]:
+        """What a test must not share with training."""
+        return {(self.kind, *pair) for pair in self.pairs}
 
 
-def pairs(dice: Dice, left: list[str], right: list[str], k: int, held: bool) -> list[tuple[str, str]]:
-    """``k`` pairs without repeated words, all held out or all from training."""
-    if held:
-        c = dice.below(CLASSES)
-        right_class = (CLASSES - c) % CLASSES
-        return list(zip(dice.sample(left[c::CLASSES], k), dice.sample(right[right_class::CLASSES], k), strict=True))
-    while True:
-        a, b = dice.sample(range(len(left)), k), dice.sample(range(len(right)), k)
-        if not any(held_pair(i, j) for i, j in zip(a, b, strict=True)):
-            return [(left[i], right[j]) for i, j in zip(a, b, strict=True)]
+def lists(facts: Facts, kind: str) -> tuple[list[str], list[str]]:
+    """The subjects and the values of a kind of scene."""
+    left = facts.objects if kind == "price" else facts.people
+    right = {"owner": facts.objects, "place": facts.places, "day": DAYS, "price": NUMBERS[:9]}[kind]
+    return left, right
 
 
-def size(dice: Dice, held: bool) -> int:
-    """Number of statements: four in a test, two to five in training (short ones teach looking up early)."""
-    return 4 if held else dice.between(2, 5)
+def held_scene(kind: str, i: int, j: int) -> bool:
+    """Whether training never joins subject i and value j. Days are few: even ones are kept from even people."""
+    return i % 2 == 0 and j % 2 == 0 if kind == "day" else held_pair(i, j)
 
 
-def owner(dice: Dice, facts: Facts, held: bool) -> Scene:
-    """Who has what."""
-    found = pairs(dice, facts.people, facts.objects, size(dice, held), held)
-    people, things = [p for p, _ in found], [o for _, o in found]
-    questions = []
-    for p, o in found:
-        questions.append(Question(f"Who has the {o}?", p, people))
-        questions.append(Question(f"What does {p} have? The", o, things))
-    statements = [f"{p} has the {o}." for p, o in found]
-    return Scene(statements, questions, {("owner", p, o) for p, o in found})
+def make_scene(dice: Dice, facts: Facts, kind: str, held: bool) -> Scene:
+    """A scene of four different subjects with four different values."""
+    left, right = lists(facts, kind)
+    values = dice.sample(range(0, len(right), 2) if held and kind == "day" else range(len(right)), LENGTH)
+    subjects: list[int] = []
+    for j in values:
+        options = [i for i in range(len(left)) if i not in subjects and held_scene(kind, i, j) == held]
+        subjects.append(dice.pick(options))
+    return Scene(kind, tuple((left[i], right[j]) for i, j in zip(subjects, values, strict=True)))
 
 
-def place(dice: Dice, facts: Facts, held: bool) -> Scene:
-    """Where people are after some of them moved: the last place counts."""
-    k = 4 if held else dice.between(3, 5)
-    found = pairs(dice, facts.people, facts.places, k, held)
-    moves = 1 if held else dice.between(0, 2)
-    at: dict[str, str] = {}
-    statements = []
-    order = [(p, w) for p, w in found]
-    people = [p for p, _ in order[: k - moves]]
-    for i, (p, w) in enumerate(order):
-        if i < k - moves:
-            statements.append(f"{p} is in the {w}.")
-            at[p] = w
-            continue
-        movers = [q for q in people if held or not held_pair(facts.people.index(q), facts.places.index(w))]
-        if movers:
-            mover = dice.pick(movers)
-            statements.append(f"{mover} goes to the {w}.")
-            at[mover] = w
-    places = [s.rsplit(" ", 1)[1][:-1] for s in statements]
-    questions = [Question(f"Where is {p}? In the", w, places) for p, w in at.items()]
-    shown = {("place", s.split(" ", 1)[0], w) for s, w in zip(statements, places, strict=True)}
-    return Scene(statements, questions, shown)
+def in_order(dice: Dice, scene: Scene) -> Question:
+    """The story is told again and stops before a subject or a value."""
+    i = dice.below(LENGTH)
+    again = [scene.statement(j) for j in range(i)]
+    if dice.chance(0.5):
+        prompt = " ".join([scene.text, "Again:", *again, scene.lead(i)])
+        return Question(prompt, scene.values[i], scene.values)
+    head = FRAMES[scene.kind][0].format("").strip()
+    prompt = " ".join(filter(None, [scene.text, "Again:", *again, head]))
+    return Question(prompt, scene.subjects[i], scene.subjects)
 
 
-def day(dice: Dice, facts: Facts, held: bool) -> Scene:
-    """Who does what on which day: two people with the same two activities, so both words of the question count."""
-    if held:
-        c = dice.below(CLASSES)
-        people = dice.sample(facts.people[c::CLASSES], 2)
-        acts = dice.sample(ACTIVITIES[(CLASSES - c) % CLASSES :: CLASSES], 2)
-    else:
-        while True:
-            ps, js = dice.sample(range(len(facts.people)), 2), dice.sample(range(len(ACTIVITIES)), 2)
-            if not any(held_pair(i, j) for i in ps for j in js):
-                people, acts = [facts.people[i] for i in ps], [ACTIVITIES[j] for j in js]
-                break
-    days = dice.sample(DAYS, 4)
-    cells = dice.shuffled([(p, a) for p in people for a in acts])
-    if not held:
-        cells = cells[: dice.between(2, 4)]
-    rows = list(zip(cells, days, strict=False))
-    statements = [f"{p} will {a} on {d}." for (p, a), d in rows]
-    shown = [d for _, d in rows]
-    questions = [Question(f"When will {p} {a}? On", d, shown) for (p, a), d in rows]
-    return Scene(statements, questions, {("day", p, a) for (p, a), _ in rows})
+def lookup(dice: Dice, scene: Scene) -> Question:
+    """One statement out of order: the value of a subject."""
+    i = dice.below(LENGTH)
+    return Question(f"{scene.text} Question: {scene.lead(i)}", scene.values[i], scene.values)
 
 
-def price(dice: Dice, facts: Facts, held: bool) -> Scene:
-    """Prices, the highest and the lowest. Held out: objects of one block, which training never prices together."""
-    block = len(facts.objects) // CLASSES
-    if held:
-        start = dice.below(CLASSES) * block
-        things = dice.sample(facts.objects[start : start + block], 4)
-    else:
-        blocks = dice.sample(range(CLASSES), dice.between(2, 4))
-        things = [facts.objects[b * block + dice.below(block)] for b in blocks]
-    costs = dice.sample(range(1, 10), len(things))
-    rows = sorted(zip(costs, things, strict=True))
-    questions = [
-        Question("Which costs most? The", rows[-1][1], things),
-        Question("Which costs least? The", rows[0][1], things),
-    ]
-    if not held:
-        c, t = dice.pick(rows)
-        questions.append(Question(f"How much is the {t}?", str(c), [str(x) for x in costs]))
-    statements = [f"The {t} costs {c}." for t, c in zip(things, costs, strict=True)]
-    shown = {("price", a, b) for a in things for b in things if a < b}
-    return Scene(statements, questions, shown)
+def sum_of(a: int, b: int) -> str:
+    """The sum of two numbers, up to its result."""
+    return f"{NUMBERS[a - 1]} and {NUMBERS[b - 1]} make"
 
 
-def addition(dice: Dice, facts: Facts, held: bool) -> Scene:
-    """Two prices and their sum. Held out: ordered sums, whose mirror image is in the training text."""
+def addition(dice: Dice, held: bool) -> tuple[Question, set[tuple[str, ...]]]:
+    """A sum. Held out: ordered sums, whose mirror image is in the training text.
+
+    The choices of a test are drawn first and the answer evenly among them: no result is a better guess.
+    """
     options = [(a, b) for a in range(1, 10) for b in range(1, 10) if held_sum(a, b) == held]
-    if held:  # the four choices are drawn first and the answer evenly among them: no sum is a better guess
-        totals = dice.sample(sorted({a + b for a, b in options}), 4)
-        a, b = dice.pick([(a, b) for a, b in options if a + b == totals[0]])
-    else:
-        a, b = dice.pick(options)
-        totals = [a + b]
-    p, (x, y) = dice.pick(facts.people), dice.sample(facts.objects, 2)
-    statements = [f"{p} buys a {x} for {a} and a {y} for {b}."]
-    question = Question(f"{p} pays", str(a + b), [str(t) for t in totals])
-    return Scene(statements, [question], {("sum", str(a), str(b))})
+    totals = dice.sample(sorted({a + b for a, b in options}), LENGTH)
+    a, b = dice.pick([(a, b) for a, b in options if a + b == totals[0]])
+    choices = tuple(NUMBERS[t - 1] for t in totals)
+    return Question(sum_of(a, b), choices[0], choices), {("sum", str(a), str(b))}
 
 
-def fact(dice: Dice, facts: Facts, held: bool) -> Scene:
-    """A fact about a person, in a phrasing; held out: the combination of person and phrasing."""
-    person, attribute = dice.pick(facts.people), dice.pick(list(PHRASINGS))
-    keep = held_phrasing(facts, person, attribute)
-    options = [i for i in range(len(PHRASINGS[attribute])) if (i == keep) == held]
-    index = dice.pick(options)
-    value = facts.of[attribute][person]
-    others = dice.sample([v for v in facts.values[attribute] if v != value], 3)
-    question = Question(PHRASINGS[attribute][index].format(p=person), value, [value, *others])
-    return Scene([], [question], {("fact", person, attribute, str(index))})
-
-
-SCENES: dict[str, Callable[[Dice, Facts, bool], Scene]] = {
-    "owner": owner,
-    "place": place,
-    "day": day,
-    "price": price,
-    "sum": addition,
-    "fact": fact,
-}
+def fact(dice: Dice, facts: Facts, held: bool) -> tuple[Question, set[tuple[str, ...]]]:
+    """A fact in a phrasing; held out: the combination of subject and phrasing. Values are equally frequent."""
+    attribute = dice.pick(list(PHRASINGS))
+    options: list[str] = []
+    while not options:
+        index, value = dice.below(len(PHRASINGS[attribute])), dice.pick(facts.values[attribute])
+        options = [
+            s
+            for s in facts.subjects[attribute]
+            if facts.of[attribute][s] == value and (held_phrasing(facts, s, attribute) == index) == held
+        ]
+    subject = dice.pick(options)
+    others = dice.sample([v for v in facts.values[attribute] if v != value], LENGTH - 1)
+    prompt = PHRASINGS[attribute][index].format(s=subject)
+    return Question(prompt, value, (value, *others)), {("fact", subject, attribute, str(index))}

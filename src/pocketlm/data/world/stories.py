@@ -1,4 +1,4 @@
-"""Documents for pre-training: short scenes with their questions, profiles of people, and notes on a phone.
+"""Documents for pre-training: scenes told twice, questions about them, facts, sums, and notes on a phone.
 
 The questions stand in the text in the very form of the tests, with other combinations. Notes repeat spoken words in
 quotes, which is how a small model learns that `` Ann`` and ``"Ann"`` are the same name before it learns calls.
@@ -7,47 +7,28 @@ quotes, which is how a small model learns that `` Ann`` and ``"Ann"`` are the sa
 from __future__ import annotations
 
 from pocketlm.data.world.dice import Dice
-from pocketlm.data.world.facts import PHRASINGS, Facts, held_phrasing
-from pocketlm.data.world.scenes import SCENES, Question
+from pocketlm.data.world.facts import Facts
+from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, make_scene
 
-OPENINGS = ("Today", "Now", "Look:", "Listen:", "Here is a story:", "This morning", "So")
+OPENINGS = ("Today", "Now", "Then", "So")
 # shares of the documents, in hundredths
-MIX = (("owner", 20), ("place", 16), ("day", 12), ("price", 14), ("sum", 10), ("fact", 16), ("note", 12))
+MIX = (("again", 46), ("question", 6), ("fact", 34), ("sum", 6), ("note", 8))
 KINDS = [kind for kind, share in MIX for _ in range(share)]
-
-
-def answered(question: Question) -> str:
-    """A question with its answer, as a sentence."""
-    return f"{question.prompt} {question.answer}."
 
 
 def story(dice: Dice, facts: Facts, kind: str) -> str:
     """One document of a kind."""
-    if kind == "fact":
-        return profile(dice, facts)
+    opening = dice.pick(OPENINGS)
+    if kind in ("again", "question"):
+        scene = make_scene(dice, facts, dice.pick(list(FRAMES)), False)
+        if kind == "again":
+            return f"{opening} {scene.text} Again: {scene.text} Again: {scene.text}"
+        asked = dice.sample(range(LENGTH), 3)
+        return " ".join([opening, scene.text, "Question:", *(scene.statement(i) for i in asked)])
     if kind == "note":
-        return note(dice, facts)
-    if kind == "sum":
-        parts = []
-        for _ in range(3):
-            scene = SCENES[kind](dice, facts, False)
-            parts.append(f"{scene.text} {answered(scene.questions[0])}")
-        return " ".join([dice.pick(OPENINGS), *parts])
-    scene = SCENES[kind](dice, facts, False)
-    asked = dice.sample(scene.questions, min(len(scene.questions), 4))
-    return " ".join([dice.pick(OPENINGS), scene.text, *map(answered, asked)])
-
-
-def profile(dice: Dice, facts: Facts) -> str:
-    """Facts about two people, each in phrasings that are not held out for that person."""
-    sentences = []
-    for person in dice.sample(facts.people, 2):
-        for attribute in dice.shuffled(list(PHRASINGS)):
-            keep = held_phrasing(facts, person, attribute)
-            index = dice.pick([i for i in range(len(PHRASINGS[attribute])) if i != keep])
-            lead = PHRASINGS[attribute][index].format(p=person)
-            sentences.append(f"{lead} {facts.of[attribute][person]}.")
-    return " ".join([dice.pick(OPENINGS), *sentences])
+        return f"{opening} {note(dice, facts)}"
+    questions = [fact(dice, facts, False)[0] if kind == "fact" else addition(dice, False)[0] for _ in range(6)]
+    return " ".join([opening, *(f"{q.prompt} {q.answer}." for q in questions)])
 
 
 def note(dice: Dice, facts: Facts) -> str:
@@ -58,10 +39,7 @@ def note(dice: Dice, facts: Facts) -> str:
         (f"{person} comes at {hour}:{minute}.", f'name="{person}", hour={hour}, minute={minute}'),
         (f"meet {person} in the {where} at {hour}.", f'name="{person}", place="{where}", hour={hour}'),
         (f"bring the {thing} to {person}.", f'text="bring the {thing}", name="{person}"'),
-        (
-            f"tell {person} that the {thing} is in the {where}.",
-            f'name="{person}", text="the {thing} is in the {where}"',
-        ),
+        (f"tell {person} that the {thing} is in the {where}.", f'name="{person}", text="the {thing} is in the {where}"'),
     )
     said, kept = dice.pick(forms)
-    return f"{dice.pick(OPENINGS)} {said} Note: {kept}."
+    return f"{said} Note: {kept}."

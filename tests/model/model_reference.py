@@ -22,35 +22,33 @@ def act(x: Tensor, name: str) -> Tensor:
     return positive if name == "relu" else positive * positive
 
 
-def rotate(x: Tensor, position: int, arch: Any) -> Tensor:
-    """A vector [head_dim] at a position: pairs (i, i + head_dim / 2) turned by position / theta^(2 i / head_dim)."""
+def rotation(position: int, arch: Any) -> Tensor:
+    """The matrix [head_dim, head_dim] that turns pairs (i, i + head_dim / 2) by position / theta^(2 i / head_dim)."""
     half = arch.head_dim // 2
-    out = x.clone()
+    rows = [[0.0] * arch.head_dim for _ in range(arch.head_dim)]
     for i in range(half):
         angle = position / arch.rope_theta ** (2 * i / arch.head_dim)
         c, s = math.cos(angle), math.sin(angle)
         if arch.rope_int8:
             c, s = round(c * 127) / 127, round(s * 127) / 127
-        out[i], out[i + half] = x[i] * c - x[i + half] * s, x[i + half] * c + x[i] * s
-    return out
+        rows[i][i], rows[i][i + half], rows[i + half][i + half], rows[i + half][i] = c, -s, c, s
+    return torch.tensor(rows)
 
 
 def attention(z: Tensor, w: dict[str, Tensor], arch: Any, documents: list[int], positions: list[int]) -> Tensor:
     """z [T, D]; every head and query on its own."""
     hd, group = arch.head_dim, arch.n_heads // arch.n_kv_heads
     q, k, v = (z @ w[f"self_attn.{n}_proj.weight"].T for n in "qkv")
-    rows = []
-    for t in range(len(z)):
-        heads = []
-        for h in range(arch.n_heads):
-            g = h // group
-            query = rotate(q[t, h * hd : (h + 1) * hd], positions[t], arch)
+    turns = [rotation(p, arch) for p in positions]
+    rows: list[list[Tensor]] = [[] for _ in z]
+    for h in range(arch.n_heads):
+        g = h // group
+        keys = torch.stack([turn @ row for turn, row in zip(turns, k[:, g * hd : (g + 1) * hd], strict=True)])
+        for t in range(len(z)):
             seen = [s for s in range(t + 1) if documents[s] == documents[t]]
-            keys = torch.stack([rotate(k[s, g * hd : (g + 1) * hd], positions[s], arch) for s in seen])
-            p = torch.softmax(keys @ query / math.sqrt(hd), 0)
-            heads.append(p @ v[seen, g * hd : (g + 1) * hd])
-        rows.append(torch.cat(heads))
-    out = torch.stack(rows) @ w["self_attn.o_proj.weight"].T
+            p = torch.softmax(keys[seen] @ (turns[t] @ q[t, h * hd : (h + 1) * hd]) / math.sqrt(hd), 0)
+            rows[t].append(p @ v[seen, g * hd : (g + 1) * hd])
+    out = torch.stack([torch.cat(heads) for heads in rows]) @ w["self_attn.o_proj.weight"].T
     for i in range(arch.shortcuts):
         inner = act(z @ w[f"self_attn.shortcuts.{i}.down_proj.weight"].T, "gelu")
         out = out + inner @ w[f"self_attn.shortcuts.{i}.up_proj.weight"].T

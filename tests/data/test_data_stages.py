@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEXTS
+from sample_texts import TEXTS
 
 from pocketlm import artifacts, cli
 

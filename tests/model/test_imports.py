@@ -1,0 +1,138 @@
+"""Foreign checkpoints in and out, bit-exact; the MobileLLM traps; what a layout cannot express."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from model_shapes import OPTIONS, VOCAB, make
+from safetensors.torch import load_file, save_file
+
+from pocketlm.artifacts import ArtifactError
+from pocketlm.model.imports import import_folder, to_foreign
+
+ARCHES: dict[str, dict[str, Any]] = {
+    "llama": {"head_dim": 20, "tied": False},
+    "mobilellm": {"sharing": 2},
+    "phonelm": {"activation": "relu", "rope_int8": True, "n_kv_heads": 4},
+}
+
+
+def foreign(folder: Path, layout: str, changes: dict[str, Any] | None = None, **options: Any) -> Any:
+    """A checkpoint folder in a foreign layout, and the decoder that it was made from."""
+    decoder = make(**(ARCHES[layout] | options))
+    config = {**to_foreign(decoder.arch, VOCAB, layout), **(changes or {})}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    save_file({k: v.contiguous() for k, v in decoder.state_dict().items()}, folder / "model.safetensors")
+    return decoder
+
+
+@pytest.mark.parametrize("layout", ARCHES)
+def test_out_and_in_again_is_bit_exact(layout: str, tmp_path: Path) -> None:
+    decoder = foreign(tmp_path, layout)
+    state, arch, vocab_size = import_folder(tmp_path)
+    assert vocab_size == VOCAB and state.keys() == decoder.state_dict().keys()
+    assert all(torch.equal(t, decoder.state_dict()[n]) for n, t in state.items())
+    for key in ("n_layers", "n_kv_heads", "head_dim", "d_ff", "activation", "tied", "sharing", "rope_int8", "norm_eps"):
+        assert getattr(arch, key) == getattr(decoder.arch, key), key
+
+
+def test_folder_written_by_transformers_is_imported(tmp_path: Path, ids: torch.Tensor) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=VOCAB, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, rms_norm_eps=1e-6, rope_theta=777.0,
+    )  # fmt: skip
+    llama = transformers.LlamaForCausalLM(config).eval()
+    llama.save_pretrained(tmp_path)
+    state, arch, _ = import_folder(tmp_path)
+    assert arch.rope_theta == 777.0 and not arch.tied
+    from pocketlm.model.folder import build
+
+    decoder = build(state, arch, VOCAB, torch.float32, "cpu")
+    torch.testing.assert_close(decoder.logits(decoder(ids)), llama(ids).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_mobilellm_ties_although_its_config_says_untied(tmp_path: Path) -> None:
+    foreign(tmp_path, "mobilellm")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["tie_word_embeddings"] is False and config["share_embedding"] is True
+    assert import_folder(tmp_path)[1].tied
+    # a copy of the head in the file is dropped if it is the embedding, refused if it is not
+    state = load_file(tmp_path / "model.safetensors")
+    head = state["model.embed_tokens.weight"].clone()
+    save_file(state | {"lm_head.weight": head}, tmp_path / "model.safetensors")
+    assert "lm_head.weight" not in import_folder(tmp_path)[0]
+    save_file(state | {"lm_head.weight": head + 1}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="lm_head.weight differs"):
+        import_folder(tmp_path)
+
+
+def test_mobilellm_sharing_must_be_said(tmp_path: Path) -> None:
+    foreign(tmp_path, "mobilellm", {"layer_sharing": None})
+    with pytest.raises(ArtifactError, match="layer_sharing is missing"):
+        import_folder(tmp_path)
+    for value, sharing in ((True, 2), (False, 1)):
+        foreign(tmp_path, "mobilellm", {"layer_sharing": value})
+        assert import_folder(tmp_path)[1].sharing == sharing
+
+
+def test_mobilellm_weights_under_a_stock_llama_config_are_refused(tmp_path: Path) -> None:
+    foreign(tmp_path, "mobilellm", {"model_type": "llama", "share_embedding": None, "layer_sharing": None})
+    with pytest.raises(ArtifactError, match="share_embedding: true"):
+        import_folder(tmp_path)
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
+    foreign(tmp_path, "llama")
+    good = load_file(tmp_path / "model.safetensors")
+    bad = {k: v for k, v in good.items() if k != "model.layers.1.mlp.up_proj.weight"}
+    bad |= {"model.norm.weight": torch.ones(5), "model.layers.9.mlp.up_proj.weight": torch.ones(2)}
+    save_file(bad, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError) as error:
+        import_folder(tmp_path)
+    for part in ("missing: model.layers.1.mlp.up_proj.weight", "model.layers.9.mlp.up_proj.weight", "(5,), not (48,)"):
+        assert part in str(error.value)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(ArtifactError, match="is a pickle"):
+        import_folder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"0123456789abcdef")
+    with pytest.raises(ArtifactError, match="damaged safetensors"):
+        import_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attention_bias": True}, "attention_bias=True"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_scaling='yarn'"),
+        ({"hidden_act": "tanh"}, "hidden_act='tanh'"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2'"),
+        ({"vocab_size": None}, "'vocab_size' is missing"),
+    ],
+)
+def test_what_we_cannot_express_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    foreign(tmp_path, "llama", change)
+    with pytest.raises(ArtifactError, match=message):
+        import_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "layout", "option"),
+    [
+        ("plain", "llama", "gated"),
+        ("series", "llama", "series"),
+        ("shortcuts", "phonelm", "shortcuts"),
+        ("shared", "llama", "sharing"),
+        ("relu", "mobilellm", "activation"),
+        ("llama", "phonelm", "rope_int8"),
+        ("rope_int8", "llama", "rope_int8"),
+    ],
+)
+def test_what_a_layout_cannot_express_is_refused(options: str, layout: str, option: str) -> None:
+    with pytest.raises(ArtifactError, match=f"{option}="):
+        to_foreign(make(**OPTIONS[options]).arch, VOCAB, layout)

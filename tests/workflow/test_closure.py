@@ -1,0 +1,72 @@
+"""A stage's code file: complete, stable under cosmetic edits, changed by a formula."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pocketlm.cli import STAGES
+from pocketlm.engines import closure
+
+SNIPPET = '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return 2 * x  # why\n'
+
+
+def meaning(text: str) -> list[str]:
+    found: list[str] = []
+    closure.words(ast.parse(text), found)
+    return found
+
+
+def test_cosmetic_edits_mean_the_same() -> None:
+    edited = '"""Other."""\ndef f(x):\n    # no reason\n    return 2*x\n'
+    assert meaning(SNIPPET) == meaning(edited)
+
+
+@pytest.mark.parametrize(
+    "old, new", [("2 * x", "3 * x"), ("2 * x", "2 + x"), ("def f(x)", "def f(x, y=1)"), ("2", "2.0")]
+)
+def test_other_edits_do_not(old: str, new: str) -> None:
+    assert meaning(SNIPPET) != meaning(SNIPPET.replace(old, new))
+
+
+def test_relative_and_lazy_imports_are_seen() -> None:
+    text = "import os.path\ndef f():\n    from . import a\n    from ..b import c\n    import pocketlm.d as d\n"
+    found = closure.imports(ast.parse(text), ["pocketlm", "room"])
+    assert {"os.path", "pocketlm.room.a", "pocketlm.b.c", "pocketlm.b", "pocketlm.d"} <= set(found)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_closure(stage: str) -> None:
+    found, _ = closure.modules(stage)
+    assert STAGES[stage].module in found
+    assert not set(found) & closure.NEUTRAL
+
+
+def test_closures_are_exact() -> None:
+    """Training changes with the optimizer and not with the report; the report needs no torch."""
+    pretrain, report = closure.fingerprint("pretrain"), closure.fingerprint("report")
+    assert any(name.startswith("pocketlm.training.") for name in pretrain["modules"])
+    assert not any(name.startswith(("pocketlm.report", "pocketlm.scoring")) for name in pretrain["modules"])
+    assert not any(name.startswith(("pocketlm.training", "pocketlm.model")) for name in report["modules"])
+    assert pretrain["libraries"]["torch"].startswith("2.13")
+    assert "torch" not in report["libraries"]
+    assert any(name.endswith(".css") for name in report["templates"])
+
+
+def test_closure_covers_what_is_imported() -> None:
+    """Against Python itself: what importing a stage's module loads of ours is in its closure."""
+    for stage in ("pretrain", "report", "score"):
+        module = STAGES[stage].module
+        code = f"import sys, {module}; print(*[m for m in sys.modules if m.startswith('pocketlm')])"
+        loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        assert set(loaded) - closure.NEUTRAL <= set(closure.modules(stage)[0])
+
+
+def test_unchanged_code_file_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / closure.code("report")
+    before = path.stat().st_mtime_ns
+    assert closure.code("report") == "results/code/report.json"
+    assert path.stat().st_mtime_ns == before

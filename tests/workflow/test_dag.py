@@ -1,0 +1,75 @@
+"""The DAG of every recipe: its jobs, their command lines, and dvc.yaml beside it."""
+
+import argparse
+import importlib
+import os
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pocketlm.cli import STAGES
+from pocketlm.compose import compose, recipes
+from pocketlm.engines import generate
+from pocketlm.engines.dag import open_dag
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = [path.parent for path in [ROOT / "params.yaml", *sorted(ROOT.glob("runs/*/params.yaml"))]]
+
+
+def run_folder(folder: Path, recipe: str) -> Path:
+    (folder / "params.yaml").write_text(compose(recipe, [])[0])
+    return folder
+
+
+def parsed(command: str) -> argparse.Namespace:
+    """The arguments of a job's shell command, read by the stage's own parser."""
+    words = shlex.split(command.partition(" 2>&1 |")[0])
+    assert words[0] == "pocketlm"
+    module = importlib.import_module(STAGES[words[1]].module)
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return parser.parse_args(words[2:])
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_dry_run(recipe: str, tmp_path: Path) -> None:
+    """Every job's command line is one that its stage understands, and names all of the job's outputs."""
+    with open_dag(run_folder(tmp_path, recipe)) as dag:
+        for raw, job in zip(dag.raw, dag.jobs):
+            assert job.needed
+            given = {os.fspath(v) for value in vars(parsed(raw.shellcmd)).values() for v in as_list(value)}
+            assert set(job.outputs) <= given, f"{job.name}: {set(job.outputs) - given}"
+            if job.rule not in ("download", "calibrate", "import_model"):
+                assert given & set(job.inputs), f"{job.name} reads none of its inputs"
+
+
+def as_list(value: object) -> list[str]:
+    found = value if isinstance(value, list) else [value]
+    return [item for item in found if isinstance(item, (str, Path))]  # type: ignore[misc]
+
+
+def test_demo_has_at_most_45_jobs(tmp_path: Path) -> None:
+    with open_dag(run_folder(tmp_path, "demo")) as dag:
+        count = Counter(job.rule for job in dag.jobs)
+    assert sum(count.values()) <= 45
+    assert count["trial"] == 12
+    assert count["pretrain"] == count["call"] == count["score"] == 4
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda path: path.name)
+def test_committed_dvc_yaml_equals_the_dag(run: Path) -> None:
+    with open_dag(run) as dag:
+        jobs = dag.jobs
+    assert generate.drift(run, jobs) == []
+
+
+def test_parameters_of_a_job_are_its_own(tmp_path: Path) -> None:
+    """A training depends on its own plan, not on another phase's; a score on its suite."""
+    with open_dag(run_folder(tmp_path, "tiny")) as dag:
+        keys = {job.name: set(job.keys) for job in dag.jobs}
+    assert {"plans.pretrain", "models.a0.architecture", "models.a0.seed", "numerics"} <= keys["pretrain-a0"]
+    assert not keys["pretrain-a0"] & {"plans.call", "models.a0.call", "models.a0", "plans"}
+    assert "world" in keys["download-world"]
+    assert "suites.world" in keys["score-world-a0"]

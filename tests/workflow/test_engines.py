@@ -1,0 +1,166 @@
+"""Snakemake and DVC agree, on the stub stages: recorded, restored, and stale for the same reasons."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from stub import command, copy_project, stale
+
+pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose tiny recipe was run by Snakemake and recorded."""
+    folder = copy_project(tmp_path_factory.mktemp("engines") / "project", stubbed=True)
+    command(folder, "pocketlm", "compose", "recipe=tiny")
+    command(folder, "snakemake", "-j2")
+    out = command(folder, "pocketlm", "record")
+    assert "recorded" in out and "stale" not in out
+    return folder
+
+
+def test_record_makes_both_clean(project: Path) -> None:
+    assert "up to date" in command(project, "dvc", "status")
+    assert "Nothing to be done" in command(project, "snakemake", "-n")
+    assert "recorded 0 stages" in command(project, "pocketlm", "record")
+
+
+def test_each_job_is_one_stage(project: Path) -> None:
+    """Independent of our generator: DVC's own reading of dvc.yaml against the DAG."""
+    code = """
+from pathlib import Path
+from dvc.repo import Repo
+from pocketlm.engines.dag import open_dag
+with open_dag(Path(".")) as dag:
+    jobs = {job.name: job for job in dag.jobs}
+with Repo() as repo:
+    stages = {stage.name: stage for stage in repo.index.stages if stage.name != "code"}
+assert stages.keys() == jobs.keys()
+for name, stage in stages.items():
+    plain = {dep.def_path for dep in stage.deps if type(dep).__name__ == "Dependency"}
+    keys = {key for dep in stage.deps if type(dep).__name__ == "ParamsDependency" for key in dep.params}
+    assert plain == set(jobs[name].inputs), name
+    assert keys == set(jobs[name].keys), name
+    assert {out.def_path for out in stage.outs} == set(jobs[name].outputs), name
+print(len(stages), "equal")
+"""
+    assert "equal" in command(project, "python", "-c", code)
+
+
+@pytest.mark.parametrize(
+    "old, new, some, others",
+    [
+        ("  pretrain:\n    corpus: world_text", "  pretrain:\n    corpus: world_text ", (), ("pretrain-a0",)),
+        ("title: PocketLM tiny", "title: Another", ("report",), ("score-world-a0",)),
+        ("group_size: 32", "group_size: 64", ("quantize-a0", "score-world-a0", "report"), ("call-a0",)),
+        ("  stories: 600", "  stories: 601", ("download-world", "pretrain-a0", "report"), ("calibrate-local",)),
+        ("n_layers: [2,", "n_layers: [3,", ("propose", "select", "pretrain-a0"), ("pretrain-phonelm",)),
+    ],
+    ids=["spaces", "title", "group", "world", "list"],
+)
+def test_changed_parameter(project: Path, old: str, new: str, some: tuple[str, ...], others: tuple[str, ...]) -> None:
+    """The same set is stale in both engines, and none after the change is taken back."""
+    path = project / "params.yaml"
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+    try:
+        snakemake, dvc = stale(project)
+    finally:
+        path.write_text(before)
+    assert snakemake == dvc if new.strip() != old.strip() else True
+    assert set(some) <= set(snakemake)
+    assert not set(others) & set(snakemake)
+    assert stale(project) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "old, new, names",
+    [
+        ('"""Stub of a stage."""', '"""A stub\'s docstring."""  # cosmetic', set()),
+        ("text = digest([", "text = digest([1, ", {"call-a0", "call-phonelm", "quantize-a0", "report"}),
+    ],
+    ids=["docstring", "formula"],
+)
+def test_edited_source(project: Path, old: str, new: str, names: set[str]) -> None:
+    """An edited formula makes exactly its stages stale, an edited docstring none."""
+    path = project / "src/pocketlm/stages/call.py"
+    before = path.read_text()
+    path.write_text(before.replace(old, new))
+    try:
+        snakemake, dvc = stale(project)
+    finally:
+        path.write_text(before)
+    assert snakemake == dvc
+    assert names <= set(snakemake)
+    assert "instruct-a0" not in snakemake
+    assert stale(project) == ([], [])
+
+
+def test_upgraded_library(project: Path) -> None:
+    """Stub stages call no library: a new pin of one leaves them fresh, in both engines."""
+    path = project / "requirements.txt"
+    before = path.read_text()
+    path.write_text(before.replace("torch==2.13.0", "torch==2.14.0"))
+    try:
+        assert stale(project) == ([], [])
+    finally:
+        path.write_text(before)
+
+
+def test_edited_output_is_refused(project: Path) -> None:
+    """A hand-edited artefact is not recorded as what was made."""
+    path = project / "results/models/a0/call/data.bin"
+    before = path.read_bytes()
+    path.write_bytes(b"other")
+    try:
+        assert "call-a0" in stale(project)[1]
+        out = command(project, "pocketlm", "record", status=1)
+        assert "results/models/a0/call/data.bin: changed since it was made" in out
+    finally:
+        path.write_bytes(before)
+
+
+def test_restored_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:
+    """Push, pull in a second clone, sync: both engines have nothing to do; then a change is seen."""
+    store, clone = tmp_path / "store", tmp_path / "clone"
+    command(project, "dvc", "remote", "add", "-f", "-d", "store", str(store))
+    command(project, "dvc", "push", "-q", "--run-cache")
+    shutil.copytree(
+        project, clone, symlinks=True, ignore=shutil.ignore_patterns("results", ".snakemake", "cache", "tmp")
+    )
+    command(clone, "dvc", "pull", "-q", "--run-cache", "--allow-missing")
+    for path in project.rglob("results/**/*"):  # what is in git comes with the clone
+        target = clone / path.relative_to(project)
+        if (
+            path.is_file()
+            and not target.exists()
+            and path.name.endswith((".metrics.json", ".curve.csv", "metrics.json"))
+        ):
+            shutil.copy2(path, target)
+    assert "synced" in command(clone, "pocketlm", "sync")
+    assert stale(clone) == ([], [])
+    path = clone / "params.yaml"
+    path.write_text(path.read_text().replace("group_size: 32", "group_size: 64"))
+    snakemake, dvc = stale(clone)
+    assert snakemake == dvc and "quantize-a0" in snakemake and "call-a0" not in snakemake
+
+
+def test_dvc_repro_runs_the_chain(project: Path, tmp_path: Path) -> None:
+    """From nothing, in a run folder; both engines then agree that nothing is to be done, and the bytes are equal."""
+    clone = tmp_path / "clone"
+    shutil.copytree(
+        project, clone, symlinks=True, ignore=shutil.ignore_patterns("results", ".snakemake", "cache", "tmp", "dvc.*")
+    )
+    run = clone / "runs" / "tiny"
+    command(clone, "pocketlm", "compose", "recipe=tiny", "--into", "runs/tiny")
+    command(clone, "pocketlm", "dvc", "runs/tiny")
+    names = command(run, "dvc", "repro", "-q", "dvc.yaml:quantize-mobilellm", "dvc.yaml:code")
+    assert "rror" not in names
+    for path in ("results/models/mobilellm/call/data.bin", "results/deploy/mobilellm.manifest.json"):
+        assert (run / path).read_bytes() == (project / path).read_bytes()
+    command(run, "pocketlm", "sync")
+    snakemake, dvc = stale(run)
+    assert snakemake == dvc
+    assert "quantize-mobilellm" not in snakemake
