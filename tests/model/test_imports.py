@@ -136,3 +136,24 @@ def test_what_we_cannot_express_is_refused(change: dict[str, Any], message: str,
 def test_what_a_layout_cannot_express_is_refused(options: str, layout: str, option: str) -> None:
     with pytest.raises(ArtifactError, match=f"{option}="):
         to_foreign(make(**OPTIONS[options]).arch, VOCAB, layout)
+
+
+def test_import_stage_makes_a_base_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import argparse
+
+    from tokenizers import Tokenizer, models
+
+    from pocketlm import artifacts, config
+    from pocketlm.model.folder import load_model
+    from pocketlm.stages import import_model
+
+    source, out = tmp_path / "checkpoint", tmp_path / "results" / "base"
+    decoder = foreign(source, "llama")
+    Tokenizer(models.BPE(vocab={chr(33 + i): i for i in range(VOCAB)}, merges=[])).save(str(source / "tokenizer.json"))
+    arch = config.Architecture(kind="imported", path=str(source))
+    monkeypatch.setattr(config, "load", lambda path: config.Params(models={"m": config.Model(architecture=arch)}))
+    manifest = tmp_path / "results" / "base.manifest.json"
+    import_model.run(argparse.Namespace(params="params.yaml", entry="m", out=out, manifest=manifest))
+    assert artifacts.check_manifest(out, manifest)["phase"] == "base"
+    loaded = load_model(out)[0].state_dict()
+    assert all(torch.equal(t.bfloat16().float(), loaded[n]) for n, t in decoder.state_dict().items())
