@@ -35,4 +35,4 @@ onsuccess:
 
 
 onerror:
-    print("Some jobs failed; results/logs/ says why. Start again: it goes on from where it was.", file=sys.stderr)
+    print(after_failure(), file=sys.stderr)

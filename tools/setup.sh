@@ -49,7 +49,7 @@ install_torch() {
     fi
 }
 
-pip_install() { "$PY" -m pip install --quiet --disable-pip-version-check "$@"; }
+pip_install() { "$PY" -m pip install -qq --disable-pip-version-check "$@"; }
 
 if [ ! -x "$VENV/bin/python" ]; then
     FOUND=$(find_python)

@@ -184,6 +184,7 @@ class Space:
     gated: List[bool] = field(default_factory=list)
     tied: List[bool] = field(default_factory=list)
     sharing: List[int] = field(default_factory=list)
+    init_std: float = 0.02
     max_seq_len: int = 256  # of every candidate
 
 

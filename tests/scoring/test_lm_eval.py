@@ -188,11 +188,13 @@ def test_lm_eval_command_on_exported_tasks(folder, local, suite, reference, tmp_
 
     tasks.export(local, Chat(folder), tmp_path, suite.max_new_tokens)
     names = ["t_mc", "t_boolq", "t_wiki", "t_calls"]
-    subprocess.run(
-        [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={folder},dtype=float32,max_length=96",
-         "--include_path", str(tmp_path), "--tasks", ",".join(names), "--device", "cpu", "--output_path", str(tmp_path / "out")],
-        check=True, env=os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    options = {
+        "model": "hf", "model_args": f"pretrained={folder},dtype=float32,max_length=96", "include_path": tmp_path,
+        "tasks": ",".join(names), "device": "cpu", "output_path": tmp_path / "out",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "lm_eval", *(f"--{key}={value}" for key, value in options.items())]
+    offline = {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    subprocess.run(command, check=True, env=os.environ | offline)
     [found] = (tmp_path / "out").rglob("results_*.json")
     results = json.loads(found.read_text())["results"]
     for name in names:

@@ -73,3 +73,15 @@ def test_parameters_of_a_job_are_its_own(tmp_path: Path) -> None:
     assert not keys["pretrain-a0"] & {"plans.call", "models.a0.call", "models.a0", "plans"}
     assert "world" in keys["download-world"]
     assert "suites.world" in keys["score-world-a0"]
+
+
+def test_lint_and_environment_file() -> None:
+    """The Snakefile is clean by Snakemake's own linter; the conda environment has the pinned requirements."""
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    environment = (ROOT / "workflow/envs/pocketlm.yaml").read_text()
+    assert all(f"      - {pin}\n" in environment for pin in pins), "write it again: python tools/conda_env.py"

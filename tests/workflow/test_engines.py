@@ -164,3 +164,22 @@ def test_dvc_repro_runs_the_chain(project: Path, tmp_path: Path) -> None:
     snakemake, dvc = stale(run)
     assert snakemake == dvc
     assert "quantize-mobilellm" not in snakemake
+
+
+def test_one_failing_model_leaves_the_others_and_a_report(project: Path, tmp_path: Path) -> None:
+    """The others go on; what there is is reported; nothing stale is recorded; a repair goes on from there."""
+    clone = tmp_path / "clone"
+    ignored = shutil.ignore_patterns("results", ".snakemake", "cache", "tmp", "dvc.lock")
+    shutil.copytree(project, clone, symlinks=True, ignore=ignored)
+    stage = clone / "src/pocketlm/stages/pretrain.py"
+    good = stage.read_text()
+    raising = 'def run(args):\n    if args.entry == ["phonelm"]:\n        raise ArtifactError("step 7, batch 7: NaN")\n'
+    stage.write_text(good.replace("def run(args):\n", raising).replace("import digest", "import ArtifactError, digest"))
+    out = command(clone, "snakemake", "-j2", status=1)
+    assert "pocketlm pretrain phonelm: step 7, batch 7: NaN" in out
+    assert "results/report/partial/index.html" in out
+    assert (clone / "results/scores/world/mobilellm.json").is_file()
+    assert not (clone / "results/report/index.html").exists()
+    recorded = command(clone, "pocketlm", "record")
+    assert "not recorded: pretrain-phonelm" in recorded and "not recorded: report" in recorded
+    assert "score-world-mobilellm" not in recorded

@@ -12,17 +12,18 @@ except ConfigError as error:
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
 
-# Jobs find pocketlm and this copy's sources whether or not the environment is activated. Passive waiting: two torch
-# jobs on two cores else slow each other down many times over (spinning OpenMP threads).
+# Jobs find pocketlm and this copy's sources whether or not the environment is activated; under --sdm conda the
+# environment is Snakemake's. Passive waiting: two torch jobs on two cores else slow each other down many times over.
+DEPLOYED = bool(workflow.deployment_settings and workflow.deployment_settings.deployment_method)
+OURS = f'PATH="{os.path.dirname(sys.executable)}:$PATH"'
 shell.prefix(
-    f'set -euo pipefail; export PATH="{os.path.dirname(sys.executable)}:$PATH" '
-    f'PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1; '
+    f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive TQDM_DISABLE=1; '
+    + ('pocketlm() {{ python -m pocketlm "$@"; }}; ' if DEPLOYED else f"export {OURS}; ")
 )
 
 COMPUTE = config["numerics"]["threads"]
 RANKS = config["numerics"]["world_size"]
-TRAIN = "pocketlm" if RANKS == 1 else f"torchrun --standalone --nproc-per-node={RANKS} --module pocketlm"
-LOGGED = " 2>&1 | tee -i {log}"
+LAUNCH = "pocketlm" if RANKS == 1 else f"torchrun --standalone --nproc-per-node={RANKS} --module pocketlm"
 
 
 wildcard_constraints:
@@ -37,7 +38,7 @@ wildcard_constraints:
 
 
 def sel(*keys):
-    """The parameters that a rule depends on, {dotted key: value}; a key may be a function of the wildcards."""
+    """Parameters by dotted key, for ``params``; a key may be a function of the wildcards."""
 
     def select(wildcards):
         names = []
@@ -88,3 +89,13 @@ def next_step():
     """What a user does after a successful run."""
     done = "pocketlm: done. Next: pocketlm show | pocketlm record | open results/report/index.html"
     return "" if "DVC_STAGE" in os.environ else done
+
+
+def after_failure():
+    """What a user has and does after a run in which jobs failed."""
+    if "DVC_STAGE" in os.environ:
+        return ""
+    from pocketlm.engines.partial import partial_report
+
+    again = "Some jobs failed; results/logs/ says why. Start again: it goes on from where it was."
+    return f"{partial_report(config)}\n{again}"

@@ -10,10 +10,12 @@ rule download:
     benchmark:
         "results/benchmarks/download-{source}.tsv"
     priority: 90
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel(of(graph.source_keys, "source")),
     shell:
-        "pocketlm download --entry {wildcards.source} --out {output.folder} --manifest {output.manifest}" + LOGGED
+        "pocketlm download --entry {wildcards.source} --out {output.folder} --manifest {output.manifest} 2>&1 | tee -i {log}"
 
 
 rule tokenizer:
@@ -29,12 +31,14 @@ rule tokenizer:
     benchmark:
         "results/benchmarks/tokenizer-{tokenizer}.tsv"
     priority: 90
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel(of(graph.tokenizer_keys, "tokenizer")),
         base=option("--base", "base"),
     shell:
         "pocketlm tokenizer --entry {wildcards.tokenizer} --data {input.data} {params.base}"
-        " --out {output.folder} --manifest {output.manifest}" + LOGGED
+        " --out {output.folder} --manifest {output.manifest} 2>&1 | tee -i {log}"
 
 
 rule tokenize:
@@ -51,8 +55,10 @@ rule tokenize:
     benchmark:
         "results/benchmarks/tokenize-{corpus}.tsv"
     priority: 85
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel(of(graph.corpus_keys, "corpus")),
     shell:
         "pocketlm tokenize --entry {wildcards.corpus} --data {input.data} --tokenizer {input.tokenizer}"
-        " --out {output.folder} --manifest {output.manifest} --contamination {output.contamination}" + LOGGED
+        " --out {output.folder} --manifest {output.manifest} --contamination {output.contamination} 2>&1 | tee -i {log}"

@@ -9,11 +9,13 @@ rule calibrate:
     benchmark:
         "results/benchmarks/calibrate-{device}.tsv"
     priority: 100
+    conda:
+        "../envs/pocketlm.yaml"
     threads: workflow.cores
     params:
         cfg=sel("devices.{device}", "numerics.precision"),
     shell:
-        "pocketlm calibrate --entry {wildcards.device} --out {output}" + LOGGED
+        "pocketlm calibrate --entry {wildcards.device} --out {output} 2>&1 | tee -i {log}"
 
 
 rule profile:
@@ -29,9 +31,11 @@ rule profile:
     wildcard_constraints:
         profile=one_of(config["profiles"]),
     priority: 80
+    conda:
+        "../envs/pocketlm.yaml"
     threads: workflow.cores
     params:
         cfg=sel("profiles.{profile}", "devices.{device}", of(graph.profile_keys, "profile"), "numerics.precision"),
         arch=option("--arch", "arch"),
     shell:
-        "pocketlm profile --entry {wildcards.profile} {params.arch} --out {output}" + LOGGED
+        "pocketlm profile --entry {wildcards.profile} {params.arch} --out {output} 2>&1 | tee -i {log}"

@@ -13,10 +13,12 @@ rule quantize:
     benchmark:
         "results/benchmarks/quantize-{model}.tsv"
     priority: 30
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.deployment_keys, "model"), "quantization", "numerics"),
         tokens=option("--tokens", "tokens"),
     shell:
         "pocketlm quantize --entry {wildcards.model} --models {input.models} {params.tokens}"
-        " --out {output.folder} --manifest {output.manifest} --sizes {output.sizes}" + LOGGED
+        " --out {output.folder} --manifest {output.manifest} --sizes {output.sizes} 2>&1 | tee -i {log}"

@@ -23,6 +23,8 @@ rule report:
         "results/logs/report.log",
     benchmark:
         "results/benchmarks/report.tsv"
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         files=lists(
             "scores samples metrics curves facts front predictor sizes contamination manifests papers",
@@ -30,4 +32,4 @@ rule report:
         ),
     shell:
         "pocketlm report {params.files} --out {output.page} --table {output.table}"
-        " --metrics-out {output.metrics}" + LOGGED
+        " --metrics-out {output.metrics} 2>&1 | tee -i {log}"

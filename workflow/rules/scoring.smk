@@ -13,10 +13,12 @@ rule score:
     benchmark:
         "results/benchmarks/score-{suite}-{model}.tsv"
     priority: 20
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.score_keys, "suite", "model")),
         deploy=option("--deploy", "deploy"),
     shell:
         "pocketlm score --entry {wildcards.model} --suite {wildcards.suite} --models {input.models} {params.deploy}"
-        " --data {input.data} --out {output.scores} --samples {output.samples}" + LOGGED
+        " --data {input.data} --out {output.scores} --samples {output.samples} 2>&1 | tee -i {log}"

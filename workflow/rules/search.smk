@@ -11,11 +11,12 @@ rule propose:
     benchmark:
         "results/benchmarks/propose.tsv"
     priority: 85
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel(of(graph.propose_keys)),
     shell:
-        "pocketlm propose --calibration {input.calibration} --predictor {output.predictor} --out {output.proposal}"
-        + LOGGED
+        "pocketlm propose --calibration {input.calibration} --predictor {output.predictor} --out {output.proposal} 2>&1 | tee -i {log}"
 
 
 rule trial:
@@ -30,12 +31,14 @@ rule trial:
     benchmark:
         "results/benchmarks/trial-{rung}-{slot}.tsv"
     priority: 60
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.trial_keys)),
     shell:
         "pocketlm trial --rung {wildcards.rung} --slot {wildcards.slot} --candidates {input.candidates}"
-        " --tokens {input.tokens} --out {output}" + LOGGED
+        " --tokens {input.tokens} --out {output} 2>&1 | tee -i {log}"
 
 
 rule promote:
@@ -49,10 +52,12 @@ rule promote:
     benchmark:
         "results/benchmarks/promote-{rung}.tsv"
     priority: 85
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel("search.rungs"),
     shell:
-        "pocketlm promote --rung {wildcards.rung} --trials {input.trials} --out {output}" + LOGGED
+        "pocketlm promote --rung {wildcards.rung} --trials {input.trials} --out {output} 2>&1 | tee -i {log}"
 
 
 # As long as all trials of the last rungs together: it starts first, so that the cores end at the same time.
@@ -68,11 +73,13 @@ rule random:
     benchmark:
         "results/benchmarks/random.tsv"
     priority: 70
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.random_keys)),
     shell:
-        "pocketlm random --candidates {input.candidates} --tokens {input.tokens} --out {output}" + LOGGED
+        "pocketlm random --candidates {input.candidates} --tokens {input.tokens} --out {output} 2>&1 | tee -i {log}"
 
 
 rule select:
@@ -91,9 +98,11 @@ rule select:
     benchmark:
         "results/benchmarks/select.tsv"
     priority: 85
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel(of(graph.select_keys)),
         rungs=option("--rungs", "rungs"),
     shell:
         "pocketlm select --proposal {input.proposal} --predictor {input.predictor} {params.rungs}"
-        " --trials {input.trials} --random {input.random} --out {output.front} --arch {output.arch}" + LOGGED
+        " --trials {input.trials} --random {input.random} --out {output.front} --arch {output.arch} 2>&1 | tee -i {log}"

@@ -17,14 +17,17 @@ rule pretrain:
     wildcard_constraints:
         model=one_of(graph.with_phase(config, "base")),
     priority: 50
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.base_keys, "model")),
+        launch=LAUNCH,
         arch=option("--arch", "arch"),
     shell:
-        TRAIN + " pretrain --entry {wildcards.model} {params.arch} --tokens {input.tokens}"
+        "{params.launch} pretrain --entry {wildcards.model} {params.arch} --tokens {input.tokens}"
         " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
-        " --metrics {output.metrics} --curve {output.curve}" + LOGGED
+        " --metrics {output.metrics} --curve {output.curve} 2>&1 | tee -i {log}"
 
 
 rule import_model:
@@ -40,10 +43,12 @@ rule import_model:
     wildcard_constraints:
         model=one_of(graph.names(config, "imported")),
     priority: 50
+    conda:
+        "../envs/pocketlm.yaml"
     params:
         cfg=sel("models.{model}.architecture"),
     shell:
-        "pocketlm import --entry {wildcards.model} --out {output.folder} --manifest {output.manifest}" + LOGGED
+        "pocketlm import --entry {wildcards.model} --out {output.folder} --manifest {output.manifest} 2>&1 | tee -i {log}"
 
 
 rule instruct:
@@ -64,13 +69,16 @@ rule instruct:
     wildcard_constraints:
         model=one_of(graph.with_phase(config, "instruct")),
     priority: 45
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.instruct_keys, "model")),
+        launch=LAUNCH,
     shell:
-        TRAIN + " instruct --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
+        "{params.launch} instruct --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
         " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
-        " --metrics {output.metrics} --curve {output.curve}" + LOGGED
+        " --metrics {output.metrics} --curve {output.curve} 2>&1 | tee -i {log}"
 
 
 rule call:
@@ -91,10 +99,13 @@ rule call:
     wildcard_constraints:
         model=one_of(graph.with_phase(config, "call")),
     priority: 40
+    conda:
+        "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
         cfg=sel(of(graph.call_keys, "model")),
+        launch=LAUNCH,
     shell:
-        TRAIN + " call --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
+        "{params.launch} call --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
         " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
-        " --metrics {output.metrics} --curve {output.curve}" + LOGGED
+        " --metrics {output.metrics} --curve {output.curve} 2>&1 | tee -i {log}"

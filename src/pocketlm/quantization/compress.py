@@ -7,7 +7,6 @@ Embeddings, the output head and the norms stay bf16: on a small model they decid
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from torch import nn
 from pocketlm.artifacts import ArtifactError, read_json, write_json
 from pocketlm.config import Quantization
 from pocketlm.quantization.gptq import quantize_in_order
+from pocketlm.quantization.modules import by_layer, linears
 from pocketlm.quantization.scales import round_to_nearest
 from pocketlm.quantization.schemes import activation_arguments, group_size, scheme, weight_arguments
 
@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from pocketlm.model.decoder import Decoder
 
 GROUPED_FORMAT, ACTIVATION_FORMAT = "pack-quantized", "int-quantized"
-
-
-def linears(decoder: nn.Module) -> dict[str, nn.Linear]:
-    """The linear layers that are quantized, by name, in order: all but the output head."""
-    return {n: m for n, m in decoder.named_modules() if isinstance(m, nn.Linear) and n != "lm_head"}
-
-
-def by_layer(names: Iterable[str]) -> list[list[str]]:
-    """Names of one decoder layer together (``model.layers.3.…``), in order."""
-    layers: dict[str, list[str]] = {}
-    for name in names:
-        layers.setdefault(".".join(name.split(".")[:3]), []).append(name)
-    return list(layers.values())
 
 
 def choose_sizes(modules: dict[str, nn.Linear], name: str, wanted: int) -> dict[str, int | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pocketlm.artifacts import ArtifactError
-from pocketlm.quantization.gguf_write import LAYER, OUTER
+from pocketlm.quantization.gguf_names import LAYER, OUTER
 
 if TYPE_CHECKING:
     from pocketlm.model.decoder import Decoder

@@ -15,18 +15,13 @@ import numpy as np
 
 from pocketlm.artifacts import ArtifactError, read_json, write_json
 from pocketlm.config import Architecture
+from pocketlm.quantization.gguf_names import LAYER, OUTER
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
 Tensors = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-LAYER = {
-    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-}  # fmt: skip
-OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 def unsupported(architecture: Architecture) -> str | None:

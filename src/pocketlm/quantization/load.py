@@ -36,7 +36,7 @@ def load(folder: str | Path) -> Loaded:
 
 def load_compressed(folder: Path, about: dict[str, Any]) -> Loaded:
     """A compressed-tensors folder: integers times scales; w8a8 rounds activations while it runs."""
-    from pocketlm.quantization.compress import linears
+    from pocketlm.quantization.modules import linears
 
     state = dequantised(folder)
     decoder, architecture = build(state, about, folder)

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 FEWSHOT_SEED = 1234  # lm-eval's default
-SHOWN = {
-    "wikitext": ("bits_per_byte",),
-    "winogrande": ("acc",),
-    "boolq": ("acc",),
-}  # fmt: skip
+SHOWN = {"wikitext": ("bits_per_byte",)}  # word and byte perplexity say the same in other units
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,8 @@ class Target:
 class Scorer:
     """A suite's tasks, ready to score one target after the other; prompts are built once for each chat template."""
 
-    def __init__(self, tasks: list[LocalTask], suite: config.Suite) -> None:
-        self.tasks, self.suite = tasks, suite
+    def __init__(self, tasks: list[LocalTask], suite: config.Suite, device: Any = "cpu") -> None:
+        self.tasks, self.suite, self.device = tasks, suite, device
         self.built: dict[str, dict[str, Any]] = {}
 
     def score(self, target: Target, watch: Callable[[str], None] | None = None) -> tuple[list[Row], list[Row]]:
@@ -52,7 +48,7 @@ class Scorer:
 
         decoder, architecture, _ = load_deployed(target.folder)
         chat = Chat(target.folder)
-        lm = DecoderLM(decoder, chat, architecture.max_seq_len, self.suite.batch_size, watch)
+        lm = DecoderLM(decoder.to(self.device), chat, architecture.max_seq_len, self.suite.batch_size, watch)
         with task_room.quiet():
             results = run_lm_eval(lm, self.lm_eval_tasks(chat), log_samples=True, bootstrap_iters=0)
         return collect(results, self.tasks, {"phase": target.phase, "scheme": target.scheme, "runtime": target.runtime})

@@ -120,22 +120,16 @@ def build(tasks: list[LocalTask], chat: Chat, max_new_tokens: int) -> dict[str, 
 
 def export(tasks: list[LocalTask], chat: Chat, folder: Path, max_new_tokens: int) -> None:
     """Write ``<task>.yaml`` and ``.jsonl``: ``lm_eval --include_path folder --tasks <task>`` scores the same items."""
-    import inspect
-
     import yaml
 
     for task in tasks:
-        write_jsonl(folder / f"{task.name}.jsonl", _prompted(task, chat))
-        body = configuration(task, max_new_tokens)
-        functions = {k: f"{inspect.getmodule(v).__name__}.{v.__name__}" for k, v in body.items() if callable(v)}  # type: ignore[union-attr]
-        body |= {k: f"FUNCTION {v}" for k, v in functions.items()}
-        body |= {
-            "dataset_path": "json",
-            "dataset_kwargs": {"data_files": {"test": str((folder / task.name).resolve()) + ".jsonl"}},
-        }
-        text = yaml.safe_dump(body, sort_keys=True, allow_unicode=True)
-        for key, value in functions.items():
-            text = text.replace(f"{key}: FUNCTION {value}", f"{key}: !function {value}")
+        file = folder / f"{task.name}.jsonl"
+        write_jsonl(file, _prompted(task, chat))
+        data = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(file.resolve())}}}
+        body = configuration(task, max_new_tokens) | data
+        functions = {key: f"{f.__module__}.{f.__name__}" for key, f in body.items() if callable(f)}
+        text = yaml.safe_dump({k: v for k, v in body.items() if k not in functions}, allow_unicode=True)
+        text += "".join(f"{key}: !function {name}\n" for key, name in functions.items())
         write_text(folder / f"{task.name}.yaml", text)
 
 

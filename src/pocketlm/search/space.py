@@ -39,13 +39,14 @@ class Candidates:
     fields: dict[str, Any]
     tokenizers: list[str]
     max_seq_len: int
+    init_std: float = 0.02
 
     def __len__(self) -> int:
         return len(self.fields["n_layers"])
 
     def take(self, index: Any) -> Candidates:
         """Those at ``index`` (numbers or a mask)."""
-        return Candidates({k: v[index] for k, v in self.fields.items()}, self.tokenizers, self.max_seq_len)
+        return Candidates({k: v[index] for k, v in self.fields.items()}, self.tokenizers, self.max_seq_len, self.init_std)
 
     def namespace(self) -> SimpleNamespace:
         """The form that ``model.counts`` takes."""
@@ -64,6 +65,7 @@ class Candidates:
             gated=bool(f["gated"]),
             tied=bool(f["tied"]),
             max_seq_len=self.max_seq_len,
+            init_std=self.init_std,
             **sizes,
         )
 
@@ -90,7 +92,7 @@ def enumerate_space(space: Space, vocabularies: Mapping[str, int]) -> tuple[Cand
     fields |= {name: g[name].astype(np.int64) for name in ("gated", "tied")}
     fields |= {"n_heads": heads, "n_kv_heads": heads // g["kv_share"], "d_ff": d_ff}
     fields |= {"tokenizer": g["tokenizers"], "vocab_size": vocab}
-    return Candidates(fields, list(space.tokenizers), space.max_seq_len), len(keep)
+    return Candidates(fields, list(space.tokenizers), space.max_seq_len, space.init_std), len(keep)
 
 
 def memory_mib(arch: Any, vocab_size: Any, tokens: int) -> Any:

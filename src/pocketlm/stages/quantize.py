@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketlm import artifacts, config
+from pocketlm.stages._phases import phase_folders
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +52,6 @@ def run(args: argparse.Namespace) -> None:
     artifacts.write_manifest(args.out, args.manifest, model=args.entry)
     artifacts.write_json(args.sizes, sizes)
     print(f"quantize {args.entry}: {len(sizes)} deployments -> {args.out}", file=sys.stderr)
-
-
-def phase_folders(manifests: list[str]) -> dict[str, Path]:
-    """{phase: checked folder} of phase manifests ``…/<phase>.manifest.json``."""
-    folders = [artifacts.folder_of(manifest) for manifest in manifests]
-    for folder, manifest in zip(folders, manifests, strict=True):
-        artifacts.check_manifest(folder, manifest)
-    return {folder.name: folder for folder in folders}
 
 
 def _deploy(

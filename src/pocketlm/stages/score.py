@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if not (args.out and args.samples):
         raise artifacts.ArtifactError("score needs --out and --samples (or --export-tasks)")
-    scorer, stream = Scorer(tasks, suite), sys.stderr
+    scorer, stream = Scorer(tasks, suite, runtime.device), sys.stderr
     rows: list[dict[str, Any]] = []
     samples: list[dict[str, Any]] = []
     about = {"model": args.entry, "suite": args.suite}
@@ -92,7 +92,7 @@ def _heldout(params: config.Params) -> dict[str, float]:
 def _targets(args: argparse.Namespace, params: config.Params, suite: config.Suite) -> list[Target]:
     """The bf16 phases that the suite wants, then the quantized deployments that exist."""
     from pocketlm.scoring.evaluate import Target
-    from pocketlm.stages.quantize import phase_folders
+    from pocketlm.stages._phases import phase_folders
 
     targets = [
         Target(folder, phase, "bf16") for phase, folder in phase_folders(args.models).items() if phase in suite.phases

@@ -34,7 +34,7 @@ def build(world: World, folder: Path) -> dict[str, Any]:
     ]
     counts["call.jsonl"] = write_jsonl(folder / "call.jsonl", commands)
     for kind in tasks.TASKS:
-        items, _ = tasks.make_task(Dice(world.seed, f"task/{kind}"), facts, kind, world.items)
+        items = tasks.make_task(Dice(world.seed, f"task/{kind}"), facts, kind, world.items)
         counts[f"task_{kind}.jsonl"] = write_jsonl(folder / f"task_{kind}.jsonl", items)
     tests = calls.call_tests(Dice(world.seed, "call_test"), facts, world.items)
     counts["call_test.jsonl"] = write_jsonl(folder / "call_test.jsonl", tests)

@@ -5,6 +5,7 @@ A call is code: ``set_alarm(hour=7, minute=30, label="gym")``; several calls sta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pocketlm.data.world.dice import Dice
@@ -108,60 +109,49 @@ PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 
-JOINS = (" Then ", " And then ")
+DOUBLE = 0.15  # share of requests for two calls
+JOIN = " Then: "  # between two requests
+NAME_STEP, WORD_STEP, NUMBER_STEP, TEXT_STEP = 6, 4, 5, 3  # one value in so many is kept for the tests
 
 
-def held_names(facts: Facts) -> list[str]:
-    """People whom no training call names."""
-    return facts.people[::6]
+def word(dice: Dice, words: list[str], step: int, held: bool) -> str:
+    """A word; every ``step``-th of the list is in no training call."""
+    return dice.pick([w for i, w in enumerate(words) if (i % step == 0) == held])
+
+
+def number(dice: Dice, low: int, high: int, held: bool) -> int:
+    """A number; one in NUMBER_STEP is in no training call of this function."""
+    return dice.pick([n for n in range(low, high + 1) if (n % NUMBER_STEP == 3) == held])
 
 
 def text_value(dice: Dice, facts: Facts, held: bool) -> str:
-    """The text of a message; the combination of object and place is kept for the tests in one case of three."""
+    """The text of a message; some combinations of object and place are in no training call."""
     while True:
         i, j = dice.below(len(facts.objects)), dice.below(len(facts.places))
-        if ((i + j) % 3 == 0) == held:
+        if ((i + j) % TEXT_STEP == 0) == held:
             break
     thing, where = facts.objects[i], facts.places[j]
     forms = (f"the {thing} is in the {where}", f"I have the {thing}", f"we meet in the {where}", f"bring the {thing}")
     return forms[0] if held else dice.pick(forms)
 
 
-def number(dice: Dice, low: int, high: int, held: bool) -> int:
-    """A number; one in five is kept for the tests."""
-    while True:
-        value = dice.between(low, high)
-        if (value % 5 == 3) == held:
-            return value
-
-
 def values(dice: Dice, facts: Facts, name: str, held: bool) -> dict[str, Any]:
     """Arguments of a call, in order; ``held`` ones hold at least one value that no training call has."""
-    names = held_names(facts)
-    person = dice.pick(names if held else [p for p in facts.people if p not in names])
-    town = dice.pick(TOWNS[::4] if held else [t for i, t in enumerate(TOWNS) if i % 4])
-    room = dice.pick(facts.places[::4] if held else [p for i, p in enumerate(facts.places) if i % 4])
-    made: dict[str, dict[str, Any]] = {
-        "set_alarm": {
-            "hour": dice.between(1, 23),
-            "minute": number(dice, 10, 59, held),
-            "label": dice.pick(ACTIVITIES),
-        },
-        "set_timer": {"minutes": number(dice, 2, 99, held)},
-        "call_contact": {"name": person},
-        "send_message": {"name": person, "text": text_value(dice, facts, held)},
-        "add_event": {
-            "title": dice.pick(ACTIVITIES[::4] if held else [a for i, a in enumerate(ACTIVITIES) if i % 4]),
-            "day": dice.pick(DAYS),
-            "hour": dice.between(1, 23),
-        },
-        "get_weather": {"place": town, "day": dice.pick(DAYS)},
-        "navigate": {"place": town},
-        "set_volume": {"level": number(dice, 2, 99, held)},
-        "set_light": {"place": room, "level": number(dice, 2, 99, held)},
-        "take_note": {"text": text_value(dice, facts, held)},
+    if name == "set_alarm":
+        minute = number(dice, 10, 59, held)
+        return {"hour": dice.between(1, 23), "minute": minute, "label": dice.pick(ACTIVITIES)}
+    if name == "add_event":
+        title = word(dice, ACTIVITIES, WORD_STEP, held)
+        return {"title": title, "day": dice.pick(DAYS), "hour": dice.between(1, 23)}
+    draw: dict[str, Callable[[], Any]] = {
+        "name": lambda: word(dice, facts.people, NAME_STEP, held),
+        "text": lambda: text_value(dice, facts, held),
+        "place": lambda: word(dice, facts.places if name == "set_light" else TOWNS, WORD_STEP, held),
+        "day": lambda: dice.pick(DAYS),
+        "minutes": lambda: number(dice, 2, 99, held),
+        "level": lambda: number(dice, 2, 99, held),
     }
-    return made[name]
+    return {argument: draw[argument]() for argument, _ in FUNCTIONS[name][1]}
 
 
 def render(name: str, arguments: dict[str, Any]) -> str:
@@ -172,15 +162,14 @@ def render(name: str, arguments: dict[str, Any]) -> str:
 
 def request(dice: Dice, facts: Facts, held: bool, unseen: bool) -> tuple[str, list[dict[str, Any]]]:
     """A user's words, and the one or two calls that they ask for."""
-    double = dice.chance(0.15)
-    names = dice.sample(list(FUNCTIONS), 2 if double else 1)
+    names = dice.sample(list(FUNCTIONS), 2 if dice.chance(DOUBLE) else 1)
     said, calls = [], []
     for name in names:
         arguments = values(dice, facts, name, held)
         phrase = dice.pick(PHRASES[name][1 if unseen else 0])
         said.append(phrase.format(**arguments))
         calls.append({"name": name, "arguments": arguments})
-    return " Then: ".join(said), calls
+    return JOIN.join(said), calls
 
 
 def call_dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:

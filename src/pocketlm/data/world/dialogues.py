@@ -1,4 +1,4 @@
-"""Dialogues for instruction tuning. Every kind of pre-training text comes back in them, so that nothing is forgotten."""
+"""Dialogues for instruction tuning. Every kind of pre-training text comes back in them: nothing is forgotten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from pocketlm.data.world.dice import Dice
 from pocketlm.data.world.facts import Facts
-from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, make_scene
+from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, lookup, make_scene
 from pocketlm.data.world.stories import KINDS, story
 
 ASK_STORY = ("Tell me a story.", "Tell me something.", "Go on with your story.", "What is new?")
@@ -21,13 +21,13 @@ def answer(dice: Dice, facts: Facts) -> list[dict[str, str]]:
     """A question, and its answer in a sentence."""
     kind = dice.pick(("again", "question", "fact", "sum"))
     if kind in ("fact", "sum"):
-        asked = fact(dice, facts, False)[0] if kind == "fact" else addition(dice, False)[0]
+        asked = dice.pick(fact(dice, facts, False) if kind == "fact" else addition(dice, False))
         return [turn("user", asked.prompt), turn("assistant", f"It is {asked.answer}.")]
     scene = make_scene(dice, facts, dice.pick(list(FRAMES)), False)
     if kind == "again":
         return [turn("user", f"{scene.text} Tell it again."), turn("assistant", f"Again: {scene.text}")]
     i = dice.below(LENGTH)
-    return [turn("user", f"{scene.text} Question: {scene.lead(i)}"), turn("assistant", f"It is {scene.values[i]}.")]
+    return [turn("user", lookup(scene, i).prompt), turn("assistant", f"It is {scene.values[i]}.")]
 
 
 def dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:

@@ -12,34 +12,38 @@ from pocketlm.artifacts import ArtifactError
 from pocketlm.config import World
 from pocketlm.data.world.dice import Dice
 
-PEOPLE = (
+
+def words(text: str) -> list[str]:
+    """The words of a line."""
+    return text.split()
+
+
+PEOPLE = words(
     "Tom Ann Bob Sue Max Eva Leo Mia Sam Amy Ben Zoe Dan Kim Ian Joy Ray Liz Ted Ida Gus Fay Hal Pam "
     "Jim Meg Ned Una Rob Lea Vic Dot Cal Roz Abe Nan Kay Lou Mae Ora Pia Rex Sid Tia Uma Val Wes Yan"
-).split()
-OBJECTS = (
+)
+OBJECTS = words(
     "cup box hat bag pen key map toy book ball lamp coat ring drum fork bell kite rope flag vase fan mug net pin"
-).split()
-PLACES = "park shop school beach farm bank lake zoo gym cafe mill barn hall pier cave camp".split()
-TOWNS = "Rome Paris Oslo Lima Cairo Delhi Tokyo Berlin".split()
-JOBS = "baker doctor teacher painter farmer pilot singer driver".split()
-COLOURS = "red blue green white black brown pink grey".split()
-SIZES = "tiny small big huge".split()
-ACTIVITIES = "read swim cook run sing dance paint fish ski jog row sew write hike climb skate".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-NUMBERS = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
-).split()
+)
+PLACES = words("park shop school beach farm bank lake zoo gym cafe mill barn hall pier cave camp")
+TOWNS = words("Rome Paris Oslo Lima Cairo Delhi Tokyo Berlin Madrid Quito Dublin Seoul Perth Boston Dakar Milan")
+JOBS = words("baker doctor teacher painter farmer pilot singer driver")
+COLOURS = words("red blue green white black brown pink grey")
+SIZES = words("tiny small big huge")
+ACTIVITIES = words("read swim cook run sing dance paint fish ski jog row sew write hike climb skate")
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+NUMBERS = words(
+    "one two three four five six seven eight nine "
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
+)
 
 CLASSES = 4  # one combination in four is kept for the tests
 
-# Each attribute in several phrasings; the value follows. A subject never occurs in training with the phrasing that
-# ``held_phrasing`` names: that combination is the test.
-PHRASINGS = {
-    "home": ("{s} lives in", "The home of {s} is", "Where is {s} from?"),
-    "job": ("{s} works as a", "The job of {s} is", "What is {s}? A"),
-    "colour": ("{s} likes", "The colour of {s} is", "What does {s} like?"),
-    "size": ("The {s} is", "The size of a {s} is", "How big is the {s}?"),
-}
+# A fact in several phrasings; the value follows. A subject never occurs in training with the phrasing that
+# ``Facts.held`` names: that combination is the test. Attribute and subject stand at the same distance from the value
+# in every phrasing, so that a small model can carry what it learned from one to another.
+ATTRIBUTES = ("home", "job", "colour", "size")
+PHRASINGS = ("The {a} of {s} is", "Which {a} has {s}?", "About the {a} of {s}:")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Facts:
     values: dict[str, list[str]]  # attribute -> its values
     subjects: dict[str, list[str]]  # attribute -> whom or what it is an attribute of
     of: dict[str, dict[str, str]]  # attribute -> subject -> value
+    held: dict[str, dict[str, int]]  # attribute -> subject -> phrasing kept for the tests
 
 
 def make_facts(world: World) -> Facts:
@@ -64,24 +69,27 @@ def make_facts(world: World) -> Facts:
         if want > have or want < 16 or want % 8:
             raise ArtifactError(f"world.{name}: {want}; choose a multiple of 8 from 16 to {have}")
     people, objects = PEOPLE[: world.people], OBJECTS[: world.objects]
-    values = {"home": TOWNS, "job": JOBS, "colour": COLOURS, "size": SIZES}
+    values = {"home": TOWNS[:8], "job": JOBS, "colour": COLOURS, "size": SIZES}
     subjects = {"home": people, "job": people, "colour": people, "size": objects}
     dice = Dice(world.seed, "facts")
     of = {}
     for attribute, options in values.items():
         order = dice.shuffled(subjects[attribute])
         of[attribute] = {s: options[i % len(options)] for i, s in enumerate(order)}
-    return Facts(people, objects, PLACES[: world.places], values, subjects, of)
+    held = {a: held_phrasings(values[a], of[a]) for a in ATTRIBUTES}
+    return Facts(people, objects, PLACES[: world.places], values, subjects, of, held)
 
 
-def held_phrasing(facts: Facts, subject: str, attribute: str) -> int:
-    """The phrasing of an attribute that is kept for the tests of this subject.
+def held_phrasings(values: list[str], of: dict[str, str]) -> dict[str, int]:
+    """The phrasing of an attribute that is kept for the tests of each subject.
 
     Subjects that share a value take turns, so that a phrasing shows every value equally often in training.
     """
-    value = facts.of[attribute][subject]
-    peers = [s for s in facts.subjects[attribute] if facts.of[attribute][s] == value]
-    return (peers.index(subject) + facts.values[attribute].index(value)) % len(PHRASINGS[attribute])
+    held = {}
+    for number, value in enumerate(values):
+        peers = [s for s in of if of[s] == value]
+        held.update({s: (i + number) % len(PHRASINGS) for i, s in enumerate(peers)})
+    return held
 
 
 def held_pair(i: int, j: int) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketlm.data.world.dice import Dice
-from pocketlm.data.world.facts import CLASSES, DAYS, NUMBERS, PHRASINGS, Facts, held_pair, held_phrasing, held_sum
+from pocketlm.data.world.facts import ATTRIBUTES, DAYS, NUMBERS, PHRASINGS, Facts, held_pair, held_sum
 
 LENGTH = 4  # statements of a scene
 FRAMES = {
@@ -33,7 +33,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Scene:
-    """Four (subject, value) pairs of one kind."""
+    """Four (subject, value) pairs of one kind; subjects and values are all different."""
 
     kind: str
     pairs: tuple[tuple[str, str], ...]
@@ -62,11 +62,6 @@ class Scene:
         """What the statements say, in order."""
         return tuple(v for _, v in self.pairs)
 
-    @property
-    def combinations(self) -> set[tuple[str, ...]]:
-        """What a test must not share with training."""
-        return {(self.kind, *pair) for pair in self.pairs}
-
 
 def lists(facts: Facts, kind: str) -> tuple[list[str], list[str]]:
     """The subjects and the values of a kind of scene."""
@@ -91,21 +86,17 @@ def make_scene(dice: Dice, facts: Facts, kind: str, held: bool) -> Scene:
     return Scene(kind, tuple((left[i], right[j]) for i, j in zip(subjects, values, strict=True)))
 
 
-def in_order(dice: Dice, scene: Scene) -> Question:
-    """The story is told again and stops before a subject or a value."""
-    i = dice.below(LENGTH)
+def in_order(scene: Scene, i: int, part: int) -> Question:
+    """The story is told again and stops before the i-th subject (``part`` 0) or value (``part`` 1)."""
     again = [scene.statement(j) for j in range(i)]
-    if dice.chance(0.5):
-        prompt = " ".join([scene.text, "Again:", *again, scene.lead(i)])
-        return Question(prompt, scene.values[i], scene.values)
-    head = FRAMES[scene.kind][0].format("").strip()
-    prompt = " ".join(filter(None, [scene.text, "Again:", *again, head]))
-    return Question(prompt, scene.subjects[i], scene.subjects)
+    begun = scene.lead(i) if part else FRAMES[scene.kind][0].format("").strip()
+    prompt = " ".join(filter(None, [scene.text, "Again:", *again, begun]))
+    choices = scene.values if part else scene.subjects
+    return Question(prompt, choices[i], choices)
 
 
-def lookup(dice: Dice, scene: Scene) -> Question:
-    """One statement out of order: the value of a subject."""
-    i = dice.below(LENGTH)
+def lookup(scene: Scene, i: int) -> Question:
+    """One statement out of order, up to its value."""
     return Question(f"{scene.text} Question: {scene.lead(i)}", scene.values[i], scene.values)
 
 
@@ -114,30 +105,20 @@ def sum_of(a: int, b: int) -> str:
     return f"{NUMBERS[a - 1]} and {NUMBERS[b - 1]} make"
 
 
-def addition(dice: Dice, held: bool) -> tuple[Question, set[tuple[str, ...]]]:
-    """A sum. Held out: ordered sums, whose mirror image is in the training text.
-
-    The choices of a test are drawn first and the answer evenly among them: no result is a better guess.
-    """
+def addition(dice: Dice, held: bool) -> list[Question]:
+    """Four sums that share their choices. Held out: ordered sums, whose mirror image is in the training text."""
     options = [(a, b) for a in range(1, 10) for b in range(1, 10) if held_sum(a, b) == held]
     totals = dice.sample(sorted({a + b for a, b in options}), LENGTH)
-    a, b = dice.pick([(a, b) for a, b in options if a + b == totals[0]])
-    choices = tuple(NUMBERS[t - 1] for t in totals)
-    return Question(sum_of(a, b), choices[0], choices), {("sum", str(a), str(b))}
+    terms = [dice.pick([(a, b) for a, b in options if a + b == total]) for total in totals]
+    choices = tuple(NUMBERS[total - 1] for total in totals)
+    return [Question(sum_of(a, b), NUMBERS[a + b - 1], choices) for a, b in terms]
 
 
-def fact(dice: Dice, facts: Facts, held: bool) -> tuple[Question, set[tuple[str, ...]]]:
-    """A fact in a phrasing; held out: the combination of subject and phrasing. Values are equally frequent."""
-    attribute = dice.pick(list(PHRASINGS))
-    options: list[str] = []
-    while not options:
-        index, value = dice.below(len(PHRASINGS[attribute])), dice.pick(facts.values[attribute])
-        options = [
-            s
-            for s in facts.subjects[attribute]
-            if facts.of[attribute][s] == value and (held_phrasing(facts, s, attribute) == index) == held
-        ]
-    subject = dice.pick(options)
-    others = dice.sample([v for v in facts.values[attribute] if v != value], LENGTH - 1)
-    prompt = PHRASINGS[attribute][index].format(s=subject)
-    return Question(prompt, value, (value, *others)), {("fact", subject, attribute, str(index))}
+def fact(dice: Dice, facts: Facts, held: bool) -> list[Question]:
+    """Four facts in one phrasing that share their choices. Held out: the combination of subject and phrasing."""
+    attribute, index = dice.pick(ATTRIBUTES), dice.below(len(PHRASINGS))
+    of, kept = facts.of[attribute], facts.held[attribute]
+    right = {v: [s for s in of if of[s] == v and (kept[s] == index) == held] for v in facts.values[attribute]}
+    values = dice.sample([v for v in right if right[v]], LENGTH)
+    phrasing = PHRASINGS[index]
+    return [Question(phrasing.format(a=attribute, s=dice.pick(right[v])), v, tuple(values)) for v in values]

@@ -1,0 +1,55 @@
+"""A report of what there is, after a run in which some jobs failed: the others' results must not wait for a repair."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pocketlm.engines import graph
+from pocketlm.engines.closure import ROOT
+
+FILES = {
+    "scores": graph.scores,
+    "samples": graph.samples,
+    "metrics": graph.metrics,
+    "curves": graph.curves,
+    "facts": graph.profile_facts,
+    "front": graph.front,
+    "predictor": graph.predictor,
+    "sizes": graph.sizes,
+    "contamination": graph.contamination,
+    "data-manifests": graph.report_data,
+    "papers": graph.report_papers,
+}
+FOLDER = "results/report/partial"
+
+
+def partial_report(config: graph.Config) -> str:
+    """Write ``results/report/partial/`` from the files that exist; returns a line for the terminal.
+
+    It is no artefact: the whole report is made by its own job, once nothing is missing.
+    """
+    found = {name: [path for path in paths(config) if Path(path).is_file()] for name, paths in FILES.items()}
+    if not found["metrics"]:
+        return "No model was trained yet: nothing to report."
+    files = [word for name, paths in found.items() if paths for word in (f"--{name}", *paths)]
+    outputs = [
+        "--out",
+        f"{FOLDER}/index.html",
+        "--table",
+        f"{FOLDER}/table.csv",
+        "--metrics-out",
+        f"{FOLDER}/metrics.json",
+    ]
+    own = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pocketlm", "report", *files, *outputs], capture_output=True, text=True
+    )
+    missing = [line for line in done.stderr.splitlines() if "missing" in line]
+    if done.returncode:
+        return (
+            f"No report of what there is: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'unknown'}"
+        )
+    return "\n".join([*missing, f"What there is: {FOLDER}/index.html"])

@@ -1,0 +1,162 @@
+"""The stages quantize and score, and the commands generate and chat, on a folder made by transformers."""
+
+import argparse
+import importlib
+import io
+import json
+import shutil
+import sys
+
+import pytest
+
+from pocketlm import artifacts, config
+from pocketlm.scoring.paired import differences, select
+
+SCHEMES = {"bf16": "torch", "int4": "torch", "gguf_q8_0": "llamacpp"}
+PARAMS = {
+    "search": {"enabled": False},
+    "devices": {"local": {}},
+    "sources": {"items": {"kind": "path", "path": "x", "sha256": "0" * 64}},
+    "tokenizers": {"t": {"vocab_size": 320, "corpora": ["text"]}},
+    "corpora": {"text": {"tokenizer": "t", "parts": {"all": {"source": "items"}}}},
+    "plans": {"p": {"corpus": "text", "seq_len": 64}},
+    "models": {"m": {"architecture": {"tokenizer": "t"}, "base": "p", "instruct": None, "call": None}},
+    "deployments": {s: {"model": "m", "phase": "base", "scheme": s, "runtime": r} for s, r in SCHEMES.items()},
+    "suites": {
+        "local": {
+            "batch_size": 8,
+            "max_new_tokens": 8,
+            "tasks": {
+                "choice": {"source": "items", "file": "mc.jsonl", "limit": 8},
+                "calls": {"source": "items", "file": "calls.jsonl", "template": "calls", "metric": "exact_match"},
+            },
+        }
+    },
+}
+
+
+def stage(name, *arguments):
+    module = importlib.import_module(f"pocketlm.stages.{name}")
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    module.run(parser.parse_args([str(a) for a in arguments]))
+
+
+@pytest.fixture(scope="module")
+def run_folder(folder, tmp_path_factory):
+    """A run folder with one base model, its deployments and a source of items."""
+    root = tmp_path_factory.mktemp("run")
+    patch = pytest.MonkeyPatch()
+    patch.chdir(root)
+    (root / "params.yaml").write_text(json.dumps(PARAMS))
+    shutil.copytree(folder, root / "results/models/m/base")
+    artifacts.write_manifest("results/models/m/base", "results/models/m/base.manifest.json")
+    items = root / "results/data/items"
+    items.mkdir(parents=True)
+    mc = [
+        {"query": f"Ben has {i}. The ball is in the", "choices": ["hall", "kitchen"], "gold": i % 2} for i in range(12)
+    ]
+    artifacts.write_jsonl(items / "mc.jsonl", mc)
+    call = {
+        "messages": [{"role": "user", "content": "go"}],
+        "calls": [{"name": "go", "arguments": {}}],
+        "group": "seen",
+    }
+    artifacts.write_jsonl(items / "calls.jsonl", [call])
+    artifacts.write_manifest(items, "results/data/items.manifest.json")
+    quantize = ["--entry", "m", "--models", "results/models/m/base.manifest.json", "--out", "results/deploy/m"]
+    stage(
+        "quantize", *quantize, "--manifest", "results/deploy/m.manifest.json", "--sizes", "results/deploy/m.sizes.json"
+    )
+    yield root
+    patch.undo()
+
+
+SCORE = [
+    "--entry", "m", "--suite", "local", "--models", "results/models/m/base.manifest.json",
+    "--deploy", "results/deploy/m.manifest.json", "--data", "results/data/items.manifest.json",
+    "--out", "results/scores/m.json", "--samples", "results/scores/m.samples.jsonl",
+]  # fmt: skip
+
+
+def test_quantize(run_folder):
+    sizes = artifacts.read_json("results/deploy/m.sizes.json")
+    assert sizes.keys() == SCHEMES.keys()
+    assert sizes["int4"]["linear_bytes"] < 0.3 * sizes["bf16"]["linear_bytes"]
+    manifest = artifacts.check_manifest("results/deploy/m", "results/deploy/m.manifest.json")
+    assert {name.split("/")[0] for name in manifest["files"]} == {"base-int4", "base-gguf_q8_0"}
+
+
+def test_score(run_folder):
+    stage("score", *SCORE)
+    rows = artifacts.read_json("results/scores/m.json")
+    assert {(r["phase"], r["scheme"], r["suite"], r["seed"]) for r in rows} == {
+        ("base", s, "local", 0) for s in SCHEMES
+    }
+    choice = [row for row in rows if row["task"] == "choice" and row["metric"] == "acc"]
+    assert [(row["n"], row["chance"]) for row in choice] == [(8, 0.5)] * 3
+    samples = list(artifacts.read_jsonl("results/scores/m.samples.jsonl"))
+    for row in rows:
+        own = select(samples, task=row["task"], metric=row["metric"], scheme=row["scheme"])
+        assert sum(s["value"] for s in own) / len(own) == pytest.approx(row["value"], abs=1e-5)
+    paired = differences(select(samples, scheme="bf16"), select(samples, scheme="int4"))
+    assert {d.task for d in paired} == {"choice", "calls", "*"}
+
+
+def test_score_names_a_missing_field(run_folder):
+    path = run_folder / "results/data/items/mc.jsonl"
+    before = path.read_text()
+    try:
+        path.write_text(before + json.dumps({"query": "q", "choices": ["a"]}) + "\n")
+        artifacts.write_manifest("results/data/items", "results/data/items.manifest.json")
+        with pytest.raises(artifacts.ArtifactError, match=r"mc\.jsonl: line 13: the field 'gold' is missing"):
+            stage("score", *SCORE)
+    finally:
+        path.write_text(before)
+        artifacts.write_manifest("results/data/items", "results/data/items.manifest.json")
+
+
+def test_score_refuses_unknown_entries_and_changed_bytes(run_folder):
+    with pytest.raises(config.ConfigError, match=r"suites\.other: no such entry; there are local"):
+        stage("score", *["other" if a == "local" else a for a in SCORE])
+    extra = run_folder / "results/deploy/m/extra"
+    extra.write_text("x")
+    with pytest.raises(artifacts.ArtifactError, match="changed since it was made"):
+        stage("score", *SCORE)
+    extra.unlink()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_generate(run_folder, capsys, scheme):
+    stage("generate", "m", "Anna has", "--scheme", scheme, "--max-new-tokens", "6")
+    assert capsys.readouterr().out.startswith("Anna has")
+
+
+def test_generate_is_repeatable_from_a_folder(run_folder, capsys):
+    for _ in range(2):
+        stage(
+            "generate",
+            "results/deploy/m/base-int4",
+            "über",
+            "--temperature",
+            "1",
+            "--seed",
+            "3",
+            "--max-new-tokens",
+            "8",
+        )
+    first, second = capsys.readouterr().out.strip("\n").split("\nüber")
+    assert first.removeprefix("über") == second
+
+
+def test_generate_says_what_there_is(run_folder):
+    with pytest.raises(artifacts.ArtifactError, match="of m there are: base, base-gguf_q8_0, base-int4"):
+        stage("generate", "m", "x", "--scheme", "int8")
+    with pytest.raises(artifacts.ArtifactError, match="there are: m"):
+        stage("generate", "unknown", "x")
+
+
+def test_chat(run_folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Where is the ball?\nAnd Anna?\n\n"))
+    stage("chat", "m", "--max-new-tokens", "4", "--tool", "go(x)")
+    assert capsys.readouterr().out.count("\n") >= 2

@@ -1,0 +1,62 @@
+"""The whole tiny recipe, for real: by Snakemake and recorded, then by dvc repro in another clone; the same bytes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from stub import command, copy_project, stale
+
+from pocketlm.artifacts import check_manifest, folder_of, sha256
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("chain"), pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which Snakemake made the tiny recipe, recorded."""
+    folder = copy_project(tmp_path_factory.mktemp("chain") / "project", stubbed=False)
+    command(folder, "pocketlm", "compose", "recipe=tiny")
+    command(folder, "snakemake")
+    command(folder, "pocketlm", "record")
+    return folder
+
+
+def test_both_engines_are_clean(made: Path) -> None:
+    assert "up to date" in command(made, "dvc", "status")
+    assert stale(made) == ([], [])
+
+
+def test_artefacts_are_what_their_manifests_say(made: Path) -> None:
+    manifests = sorted(made.glob("results/**/*.manifest.json"))
+    assert len(manifests) > 15
+    for manifest in manifests:
+        check_manifest(folder_of(manifest), manifest)
+
+
+def test_results_are_there(made: Path) -> None:
+    rows = [row for path in made.glob("results/scores/world/*.json") for row in json.loads(path.read_text())]
+    assert {"a0", "a1", "mobilellm", "phonelm"} == {row["model"] for row in rows}
+    assert {"bf16", "int8", "int4"} <= {row["scheme"] for row in rows}
+    page = (made / "results/report/index.html").read_text()
+    assert "mobilellm" in page and "http-equiv" not in page
+    assert "a0" in command(made, "pocketlm", "show")
+    assert command(made, "pocketlm", "generate", "mobilellm", "Tom has a", "--max-new-tokens", "4")
+
+
+def test_dvc_repro_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    """Facts travel: a second machine computes from the same ones. Everything else is made anew by DVC."""
+    folder = copy_project(tmp_path / "clone", stubbed=False)
+    command(folder, "pocketlm", "compose", "recipe=tiny")
+    command(folder, "pocketlm", "dvc")
+    shutil.copytree(made / "results/facts", folder / "results/facts")
+    command(folder, "dvc", "commit", "-f", "-q", "calibrate-local")
+    command(folder, "dvc", "repro", "-q")
+    assert "up to date" in command(folder, "dvc", "status")
+    command(folder, "pocketlm", "sync")
+    assert stale(folder) == ([], [])
+    for path in sorted(made.glob("results/**/*")):
+        name = path.relative_to(made)
+        measured = {"facts", "report", "logs", "benchmarks", "checkpoints"} & set(name.parts)
+        if path.is_file() and not measured and path.name != ".snakemake_timestamp":
+            assert sha256(folder / name) == sha256(path), name
