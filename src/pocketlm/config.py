@@ -38,9 +38,9 @@ class World:
     people: int = 32
     places: int = 16
     objects: int = 24
-    stories: int = 20000
+    stories: int = 24000
     dialogues: int = 6000
-    calls: int = 6000
+    calls: int = 12000
     validation: int = 400
     items: int = 300  # held-out items of each task
 

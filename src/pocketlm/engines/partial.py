@@ -35,21 +35,12 @@ def partial_report(config: graph.Config) -> str:
     if not found["metrics"]:
         return "No model was trained yet: nothing to report."
     files = [word for name, paths in found.items() if paths for word in (f"--{name}", *paths)]
-    outputs = [
-        "--out",
-        f"{FOLDER}/index.html",
-        "--table",
-        f"{FOLDER}/table.csv",
-        "--metrics-out",
-        f"{FOLDER}/metrics.json",
-    ]
+    outputs = {"--out": "index.html", "--table": "table.csv", "--metrics-out": "metrics.json"}
+    files += [word for flag, name in outputs.items() for word in (flag, f"{FOLDER}/{name}")]
+    command = [sys.executable, "-m", "pocketlm", "report", *files]
     own = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pocketlm", "report", *files, *outputs], capture_output=True, text=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, env=own)
     missing = [line for line in done.stderr.splitlines() if "missing" in line]
     if done.returncode:
-        return (
-            f"No report of what there is: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'unknown'}"
-        )
+        return f"No report of what there is: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}"
     return "\n".join([*missing, f"What there is: {FOLDER}/index.html"])

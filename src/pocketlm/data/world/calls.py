@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pocketlm.data.world.dice import Dice
-from pocketlm.data.world.facts import ACTIVITIES, DAYS, TOWNS, Facts
+from pocketlm.data.world.facts import ACTIVITIES, DAYS, TEXTS, TOWNS, Facts
 
 # name -> (description, arguments in order: (name, type))
 FUNCTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
@@ -25,91 +25,62 @@ FUNCTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "take_note": ("Keep a text.", (("text", "string"),)),
 }
 
-# Training phrasings, then those that only the tests use.
-PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+# For each function: how its values are said, in the order of the arguments; training openings; openings that only the
+# tests use. The values stand last, so that a small model finds them by their distance from the end.
+PHRASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "set_alarm": (
-        (
-            "Wake me at {hour}:{minute} to {label}.",
-            "Set an alarm for {hour}:{minute} to {label}.",
-            "I have to {label} at {hour}:{minute}, set an alarm.",
-            "An alarm at {hour}:{minute} please, to {label}.",
-        ),
-        ("Please set an alarm at {hour}:{minute} to {label}.", "Wake me to {label} at {hour}:{minute}."),
+        "{hour}:{minute} to {label}.",
+        ("Wake me at", "Set an alarm for", "Ring at", "I need an alarm at"),
+        ("Please wake me at", "I need to wake at"),
     ),
     "set_timer": (
-        (
-            "Set a timer for {minutes} minutes.",
-            "Start a timer of {minutes} minutes.",
-            "Ring in {minutes} minutes.",
-            "A timer for {minutes} minutes please.",
-        ),
-        ("Please start a timer for {minutes} minutes.", "Set the timer to {minutes} minutes."),
+        "{minutes} minutes.",
+        ("Set a timer for", "Start a timer of", "Ring in", "I need a timer for"),
+        ("Please start a timer for", "Please ring in"),
     ),
     "call_contact": (
-        ("Call {name}.", "Please call {name}.", "I want to talk to {name}.", "Start a call with {name}."),
-        ("Please start a call with {name}.", "I want to call {name}."),
+        "{name}.",
+        ("Call", "Please call", "I want to talk to", "Start a call with"),
+        ("Please start a call with", "I want to call"),
     ),
     "send_message": (
-        (
-            "Tell {name} that {text}.",
-            "Send {name} a message: {text}.",
-            "Write to {name} that {text}.",
-            "A message to {name}: {text}.",
-        ),
-        ("Please tell {name} that {text}.", "Send a message to {name} that {text}."),
+        "{name} that {text}.",
+        ("Tell", "Write to", "Send a message to", "Let me tell"),
+        ("Please tell", "I want to tell"),
     ),
     "add_event": (
-        (
-            "I will {title} on {day} at {hour}.",
-            "On {day} at {hour} I will {title}.",
-            "Plan to {title} on {day} at {hour}.",
-            "Add to my plan: {title} on {day} at {hour}.",
-        ),
-        ("Please plan to {title} on {day} at {hour}.", "Plan on {day} at {hour} to {title}."),
+        "{title} on {day} at {hour}.",
+        ("I will", "Plan to", "Add to my plan:", "We want to"),
+        ("Please plan to", "I want to"),
     ),
     "get_weather": (
-        (
-            "How is the weather in {place} on {day}?",
-            "Will it rain in {place} on {day}?",
-            "Weather in {place} on {day}.",
-            "Tell me the weather on {day} in {place}.",
-        ),
-        ("Please tell me the weather in {place} on {day}.", "How is the weather on {day} in {place}?"),
+        "{place} on {day}?",
+        ("How is the weather in", "Will it rain in", "Tell me the weather in", "What is the weather in"),
+        ("Please tell me the weather in", "How is the rain in"),
     ),
     "navigate": (
-        (
-            "Take me to {place}.",
-            "Show me the way to {place}.",
-            "How do I get to {place}?",
-            "I want to go to {place}.",
-        ),
-        ("Please show me the way to {place}.", "Please take me to {place}."),
+        "{place} now.",
+        ("Take me to", "Show me the way to", "I want to go to", "Bring me to"),
+        ("Please show me the way to", "I want the way to"),
     ),
     "set_volume": (
-        (
-            "Set the volume to {level}.",
-            "Volume {level} please.",
-            "Play at volume {level}.",
-            "Turn the volume to {level}.",
-        ),
-        ("Please turn the volume to {level}.", "Please set the volume at {level}."),
+        "volume {level}.",
+        ("Set the", "Play at", "Turn to", "Go to"),
+        ("Please set the", "Please play at"),
     ),
     "set_light": (
-        (
-            "Set the light in the {place} to {level}.",
-            "Light in the {place} to {level} please.",
-            "Turn the light of the {place} to {level}.",
-            "In the {place}, set the light to {level}.",
-        ),
-        ("Please turn the light in the {place} to {level}.", "In the {place}, turn the light to {level}."),
+        "{place} to {level}.",
+        ("Set the light in the", "Light in the", "Turn the light of the", "Make the light in the"),
+        ("Please set the light of the", "Please turn the light in the"),
     ),
     "take_note": (
-        ("Note that {text}.", "Keep in mind that {text}.", "Take a note: {text}.", "Do not forget that {text}."),
-        ("Please note that {text}.", "Please take a note that {text}."),
+        "that {text}.",
+        ("Note", "Keep in mind", "Take a note", "Do not forget"),
+        ("Please note", "Please keep in mind"),
     ),
 }
 
-DOUBLE = 0.15  # share of requests for two calls
+DOUBLE = 0.1  # share of requests for two calls
 JOIN = " Then: "  # between two requests
 NAME_STEP, WORD_STEP, NUMBER_STEP, TEXT_STEP = 6, 4, 5, 3  # one value in so many is kept for the tests
 
@@ -129,27 +100,24 @@ def text_value(dice: Dice, facts: Facts, held: bool) -> str:
     while True:
         i, j = dice.below(len(facts.objects)), dice.below(len(facts.places))
         if ((i + j) % TEXT_STEP == 0) == held:
-            break
-    thing, where = facts.objects[i], facts.places[j]
-    forms = (f"the {thing} is in the {where}", f"I have the {thing}", f"we meet in the {where}", f"bring the {thing}")
-    return forms[0] if held else dice.pick(forms)
+            return dice.pick(TEXTS).format(o=facts.objects[i], w=facts.places[j])
 
 
 def values(dice: Dice, facts: Facts, name: str, held: bool) -> dict[str, Any]:
     """Arguments of a call, in order; ``held`` ones hold at least one value that no training call has."""
     if name == "set_alarm":
         minute = number(dice, 10, 59, held)
-        return {"hour": dice.between(1, 23), "minute": minute, "label": dice.pick(ACTIVITIES)}
+        return {"hour": dice.between(10, 23), "minute": minute, "label": dice.pick(ACTIVITIES)}
     if name == "add_event":
         title = word(dice, ACTIVITIES, WORD_STEP, held)
-        return {"title": title, "day": dice.pick(DAYS), "hour": dice.between(1, 23)}
+        return {"title": title, "day": dice.pick(DAYS), "hour": dice.between(10, 23)}
     draw: dict[str, Callable[[], Any]] = {
         "name": lambda: word(dice, facts.people, NAME_STEP, held),
         "text": lambda: text_value(dice, facts, held),
         "place": lambda: word(dice, facts.places if name == "set_light" else TOWNS, WORD_STEP, held),
         "day": lambda: dice.pick(DAYS),
-        "minutes": lambda: number(dice, 2, 99, held),
-        "level": lambda: number(dice, 2, 99, held),
+        "minutes": lambda: number(dice, 10, 99, held),
+        "level": lambda: number(dice, 10, 99, held),
     }
     return {argument: draw[argument]() for argument, _ in FUNCTIONS[name][1]}
 
@@ -166,8 +134,8 @@ def request(dice: Dice, facts: Facts, held: bool, unseen: bool) -> tuple[str, li
     said, calls = [], []
     for name in names:
         arguments = values(dice, facts, name, held)
-        phrase = dice.pick(PHRASES[name][1 if unseen else 0])
-        said.append(phrase.format(**arguments))
+        tail, *openings = PHRASES[name]
+        said.append(f"{dice.pick(openings[unseen])} {tail.format(**arguments)}")
         calls.append({"name": name, "arguments": arguments})
     return JOIN.join(said), calls
 

@@ -37,6 +37,9 @@ NUMBERS = words(
     "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
 )
 
+# what people write to each other, always of the same length
+TEXTS = ("the {o} is in the {w}", "leave the {o} in the {w}", "bring the {o} to the {w}", "take the {o} from the {w}")
+
 CLASSES = 4  # one combination in four is kept for the tests
 
 # A fact in several phrasings; the value follows. A subject never occurs in training with the phrasing that

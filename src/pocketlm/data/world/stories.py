@@ -7,12 +7,12 @@ quotes, which is how a small model learns that `` Ann`` and ``"Ann"`` are the sa
 from __future__ import annotations
 
 from pocketlm.data.world.dice import Dice
-from pocketlm.data.world.facts import ACTIVITIES, DAYS, TOWNS, Facts
+from pocketlm.data.world.facts import ACTIVITIES, DAYS, TEXTS, TOWNS, Facts
 from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, make_scene
 
 OPENINGS = ("Today:", "Now:", "Then:", "So:")
 # shares of the documents, in hundredths
-MIX = (("again", 44), ("question", 6), ("fact", 30), ("sum", 8), ("note", 12))
+MIX = (("again", 40), ("question", 4), ("fact", 20), ("sum", 8), ("note", 16), ("dictation", 12))
 KINDS = [kind for kind, share in MIX for _ in range(share)]
 
 
@@ -25,26 +25,31 @@ def story(dice: Dice, facts: Facts, kind: str) -> str:
             return f"{opening} {scene.text} Again: {scene.text} Again: {scene.text}"
         asked = dice.shuffled(range(LENGTH))
         return " ".join([opening, scene.text, "Question:", *(scene.statement(i) for i in asked)])
-    if kind == "note":
-        return f"{opening} {note(dice, facts)}"
+    if kind in ("note", "dictation"):
+        return f"{opening} {note(dice, facts) if kind == 'note' else dictation(dice, facts)}"
     questions = fact(dice, facts, False) + fact(dice, facts, False) if kind == "fact" else addition(dice, False)
     return " ".join([opening, *(f"{q.prompt} {q.answer}." for q in questions)])
 
 
 def note(dice: Dice, facts: Facts) -> str:
     """A spoken sentence and the note that a phone makes of it, in ``key="value"`` form."""
-    person, where, thing = dice.pick(facts.people), dice.pick(facts.places), dice.pick(facts.objects)
+    person, where = dice.pick(facts.people), dice.pick(facts.places)
+    text = dice.pick(TEXTS).format(o=dice.pick(facts.objects), w=where)
     act, town, day = dice.pick(ACTIVITIES), dice.pick(TOWNS), dice.pick(DAYS)
-    hour, minute = dice.between(1, 23), dice.between(10, 59)
+    hour, minute = dice.between(10, 23), dice.between(10, 59)
     forms = (
-        (f"{person} will {act} at {hour}:{minute}.", f'name="{person}", label="{act}", hour={hour}, minute={minute}'),
-        (f"{person} is in {town} on {day}.", f'name="{person}", place="{town}", day="{day}"'),
-        (f"meet {person} in the {where} at {hour}.", f'name="{person}", place="{where}", hour={hour}'),
-        (f"bring the {thing} to {person}.", f'text="bring the {thing}", name="{person}"'),
-        (
-            f"tell {person} that the {thing} is in the {where}.",
-            f'name="{person}", text="the {thing} is in the {where}"',
-        ),
+        (f"at {hour}:{minute} to {act}.", f'hour={hour}, minute={minute}, label="{act}"'),
+        (f"in {town} on {day}.", f'place="{town}", day="{day}"'),
+        (f"in the {where} to {minute}.", f'place="{where}", level={minute}'),
+        (f"tell {person} that {text}.", f'name="{person}", text="{text}"'),
+        (f"note that {text}.", f'text="{text}"'),
     )
     said, kept = dice.pick(forms)
     return f"{said} Note: {kept}."
+
+
+def dictation(dice: Dice, facts: Facts) -> str:
+    """Words and the same words in quotes."""
+    kinds = (facts.people, facts.objects, facts.places, TOWNS, ACTIVITIES, DAYS)
+    said = [dice.pick(dice.pick(kinds)) for _ in range(8)]
+    return "Write: " + ", ".join(f'{word} "{word}"' for word in said) + "."
