@@ -20,7 +20,7 @@ FUNCTIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "add_event": ("Put something into the calendar.", (("title", "string"), ("day", "string"), ("hour", "integer"))),
     "get_weather": ("Tell the weather.", (("place", "string"), ("day", "string"))),
     "navigate": ("Show the way to a place.", (("place", "string"),)),
-    "set_volume": ("Set the volume, 0 to 99.", (("level", "integer"),)),
+    "set_volume": ("Set the volume, 0 to 90.", (("level", "integer"),)),
     "set_light": ("Set the light of a room.", (("place", "string"), ("level", "integer"))),
     "take_note": ("Keep a text.", (("text", "string"),)),
 }
@@ -90,9 +90,12 @@ def word(dice: Dice, words: list[str], step: int, held: bool) -> str:
     return dice.pick([w for i, w in enumerate(words) if (i % step == 0) == held])
 
 
-def number(dice: Dice, low: int, high: int, held: bool) -> int:
-    """A number; one in NUMBER_STEP is in no training call of this function."""
-    return dice.pick([n for n in range(low, high + 1) if (n % NUMBER_STEP == 3) == held])
+def tens(dice: Dice, high: int, held: bool) -> int:
+    """A multiple of ten up to ``high``; one in NUMBER_STEP is in no training call of this function.
+
+    Every digit is a token: with two free digits, small models copy the right ones in the wrong order.
+    """
+    return dice.pick([n for n in range(10, high + 1, 10) if (n // 10 % NUMBER_STEP == 3) == held])
 
 
 def text_value(dice: Dice, facts: Facts, held: bool) -> str:
@@ -106,18 +109,18 @@ def text_value(dice: Dice, facts: Facts, held: bool) -> str:
 def values(dice: Dice, facts: Facts, name: str, held: bool) -> dict[str, Any]:
     """Arguments of a call, in order; ``held`` ones hold at least one value that no training call has."""
     if name == "set_alarm":
-        minute = number(dice, 10, 59, held)
-        return {"hour": dice.between(10, 23), "minute": minute, "label": dice.pick(ACTIVITIES)}
+        minute = tens(dice, 50, held)
+        return {"hour": dice.between(1, 9), "minute": minute, "label": dice.pick(ACTIVITIES)}
     if name == "add_event":
         title = word(dice, ACTIVITIES, WORD_STEP, held)
-        return {"title": title, "day": dice.pick(DAYS), "hour": dice.between(10, 23)}
+        return {"title": title, "day": dice.pick(DAYS), "hour": dice.between(1, 9)}
     draw: dict[str, Callable[[], Any]] = {
         "name": lambda: word(dice, facts.people, NAME_STEP, held),
         "text": lambda: text_value(dice, facts, held),
         "place": lambda: word(dice, facts.places if name == "set_light" else TOWNS, WORD_STEP, held),
         "day": lambda: dice.pick(DAYS),
-        "minutes": lambda: number(dice, 10, 99, held),
-        "level": lambda: number(dice, 10, 99, held),
+        "minutes": lambda: tens(dice, 90, held),
+        "level": lambda: tens(dice, 90, held),
     }
     return {argument: draw[argument]() for argument, _ in FUNCTIONS[name][1]}
 

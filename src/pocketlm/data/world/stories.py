@@ -36,7 +36,7 @@ def note(dice: Dice, facts: Facts) -> str:
     person, where = dice.pick(facts.people), dice.pick(facts.places)
     text = dice.pick(TEXTS).format(o=dice.pick(facts.objects), w=where)
     act, town, day = dice.pick(ACTIVITIES), dice.pick(TOWNS), dice.pick(DAYS)
-    hour, minute = dice.between(10, 23), dice.between(10, 59)
+    hour, minute = dice.between(1, 9), 10 * dice.between(1, 5)
     forms = (
         (f"at {hour}:{minute} to {act}.", f'hour={hour}, minute={minute}, label="{act}"'),
         (f"in {town} on {day}.", f'place="{town}", day="{day}"'),
