@@ -25,7 +25,7 @@ class ArtifactError(RuntimeError):
 
 def sha256(path: str | Path) -> str:
     """Hex sha256 of a file's bytes."""
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -57,7 +57,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        with open(temporary, "rb") as stream:
+        with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
@@ -82,7 +82,7 @@ def write_json(path: str | Path, data: Any) -> None:
 def write_jsonl(path: str | Path, rows: Iterator[Any] | list[Any]) -> int:
     """Write one compact JSON document a line, atomically; returns the number of rows."""
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for row in rows:
             stream.write(json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1
@@ -91,7 +91,7 @@ def write_jsonl(path: str | Path, rows: Iterator[Any] | list[Any]) -> int:
 
 def read_jsonl(path: str | Path) -> Iterator[Any]:
     """Yield the documents of a jsonl file; a bad line is named."""
-    with open(path, encoding="utf-8") as stream:
+    with Path(path).open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
                 try:

@@ -46,7 +46,9 @@ class Candidates:
 
     def take(self, index: Any) -> Candidates:
         """Those at ``index`` (numbers or a mask)."""
-        return Candidates({k: v[index] for k, v in self.fields.items()}, self.tokenizers, self.max_seq_len, self.init_std)
+        return Candidates(
+            {k: v[index] for k, v in self.fields.items()}, self.tokenizers, self.max_seq_len, self.init_std
+        )
 
     def namespace(self) -> SimpleNamespace:
         """The form that ``model.counts`` takes."""

@@ -9,9 +9,17 @@ from pocketlm.artifacts import ArtifactError, write_json, write_jsonl
 from pocketlm.config import World
 from pocketlm.data.world import calls, dialogues, stories, tasks
 from pocketlm.data.world.dice import Dice
-from pocketlm.data.world.facts import make_facts
+from pocketlm.data.world.facts import Facts, make_facts
 
-CALL_REPLAY = 0.25  # share of dialogues without a call in the call corpus
+CALL_REPLAY = 0.15  # share of ordinary dialogues in the call corpus
+CALL_DICTATION = 0.2  # share of dictations in the call corpus
+
+
+def command(dice: Dice, facts: Facts) -> dict[str, Any]:
+    """A dialogue of the call corpus: a call, or one that keeps what was learned before."""
+    if dice.chance(CALL_REPLAY):
+        return dialogues.dialogue(dice, facts)
+    return dialogues.dictation(dice, facts) if dice.chance(CALL_DICTATION) else calls.call_dialogue(dice, facts)
 
 
 def build(world: World, folder: Path) -> dict[str, Any]:
@@ -28,15 +36,13 @@ def build(world: World, folder: Path) -> dict[str, Any]:
     talks = [dialogues.dialogue(dice, facts) for _ in range(world.dialogues)]
     counts["instruct.jsonl"] = write_jsonl(folder / "instruct.jsonl", talks)
     dice = Dice(world.seed, "call")
-    commands = [
-        dialogues.dialogue(dice, facts) if dice.chance(CALL_REPLAY) else calls.call_dialogue(dice, facts)
-        for _ in range(world.calls)
-    ]
+    commands = [command(dice, facts) for _ in range(world.calls)]
     counts["call.jsonl"] = write_jsonl(folder / "call.jsonl", commands)
     for kind in tasks.TASKS:
         items = tasks.make_task(Dice(world.seed, f"task/{kind}"), facts, kind, world.items)
         counts[f"task_{kind}.jsonl"] = write_jsonl(folder / f"task_{kind}.jsonl", items)
-    tests = calls.call_tests(Dice(world.seed, "call_test"), facts, world.items)
+    trained = {line for row in commands for line in row["messages"][-1]["content"].splitlines()}
+    tests = calls.call_tests(Dice(world.seed, "call_test"), facts, world.items, trained)
     counts["call_test.jsonl"] = write_jsonl(folder / "call_test.jsonl", tests)
     write_json(folder / "functions.json", calls.schema())
     counts["functions.json"] = len(calls.FUNCTIONS)

@@ -80,6 +80,7 @@ PHRASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 
+UNSEEN = 0.5  # share of held-out requests with a value that no training call has
 DOUBLE = 0.1  # share of requests for two calls
 JOIN = " Then: "  # between two requests
 NAME_STEP, WORD_STEP, NUMBER_STEP, TEXT_STEP = 6, 4, 5, 3  # one value in so many is kept for the tests
@@ -131,6 +132,11 @@ def render(name: str, arguments: dict[str, Any]) -> str:
     return f"{name}({', '.join(shown)})"
 
 
+def code(calls: list[dict[str, Any]]) -> str:
+    """The code of several calls, one a line."""
+    return "\n".join(render(call["name"], call["arguments"]) for call in calls)
+
+
 def request(dice: Dice, facts: Facts, held: bool, unseen: bool) -> tuple[str, list[dict[str, Any]]]:
     """A user's words, and the one or two calls that they ask for."""
     names = dice.sample(list(FUNCTIONS), 2 if dice.chance(DOUBLE) else 1)
@@ -146,18 +152,21 @@ def request(dice: Dice, facts: Facts, held: bool, unseen: bool) -> tuple[str, li
 def call_dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:
     """A training dialogue with one or two calls."""
     said, calls = request(dice, facts, False, False)
-    code = "\n".join(render(c["name"], c["arguments"]) for c in calls)
-    return {"messages": [{"role": "user", "content": said}, {"role": "assistant", "content": code}]}
+    return {"messages": [{"role": "user", "content": said}, {"role": "assistant", "content": code(calls)}]}
 
 
-def call_tests(dice: Dice, facts: Facts, count: int) -> list[dict[str, Any]]:
-    """Held-out requests with unseen values; every second one in a phrasing that training never shows."""
+def call_tests(dice: Dice, facts: Facts, count: int, trained: set[str]) -> list[dict[str, Any]]:
+    """Held-out requests; every second one in a phrasing that training never shows.
+
+    ``trained`` are the lines of code of all training calls: none of them is asked for. UNSEEN of the requests hold values that no
+    training call has; the others combine seen values anew.
+    """
     rows: dict[str, dict[str, Any]] = {}
     while len(rows) < count:
         unseen = len(rows) % 2 == 1
-        said, calls = request(dice, facts, True, unseen)
+        said, calls = request(dice, facts, dice.chance(UNSEEN), unseen)
         group = "unseen_phrasing" if unseen else "seen_phrasing"
-        if said not in rows:
+        if said not in rows and trained.isdisjoint(code(calls).splitlines()):
             rows[said] = {"messages": [{"role": "user", "content": said}], "calls": calls, "group": group}
     return list(rows.values())
 

@@ -7,7 +7,7 @@ from typing import Any
 from pocketlm.data.world.dice import Dice
 from pocketlm.data.world.facts import Facts
 from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, lookup, make_scene
-from pocketlm.data.world.stories import KINDS, story
+from pocketlm.data.world.stories import KINDS, spoken, story
 
 ASK_STORY = ("Tell me a story.", "Tell me something.", "Go on with your story.", "What is new?")
 
@@ -28,6 +28,13 @@ def answer(dice: Dice, facts: Facts) -> list[dict[str, str]]:
         return [turn("user", f"{scene.text} Tell it again."), turn("assistant", f"Again: {scene.text}")]
     i = dice.below(LENGTH)
     return [turn("user", lookup(scene, i).prompt), turn("assistant", f"It is {scene.values[i]}.")]
+
+
+def dictation(dice: Dice, facts: Facts) -> dict[str, Any]:
+    """Words to be written down in quotes: keeps all words ready as values while calls are taught with some of them."""
+    said = spoken(dice, facts, 6)
+    written = ", ".join(f'"{word}"' for word in said)
+    return {"messages": [turn("user", f"Write: {', '.join(said)}."), turn("assistant", written)]}
 
 
 def dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, make_scen
 
 OPENINGS = ("Today:", "Now:", "Then:", "So:")
 # shares of the documents, in hundredths
-MIX = (("again", 40), ("question", 4), ("fact", 20), ("sum", 8), ("note", 16), ("dictation", 12))
+MIX = (("again", 36), ("question", 4), ("fact", 18), ("sum", 8), ("note", 18), ("dictation", 16))
 KINDS = [kind for kind, share in MIX for _ in range(share)]
 
 
@@ -50,6 +50,10 @@ def note(dice: Dice, facts: Facts) -> str:
 
 def dictation(dice: Dice, facts: Facts) -> str:
     """Words and the same words in quotes."""
+    return "Write: " + ", ".join(f'{word} "{word}"' for word in spoken(dice, facts, 8)) + "."
+
+
+def spoken(dice: Dice, facts: Facts, count: int) -> list[str]:
+    """Words that may become an argument of a call, those that no training call has among them."""
     kinds = (facts.people, facts.objects, facts.places, TOWNS, ACTIVITIES, DAYS)
-    said = [dice.pick(dice.pick(kinds)) for _ in range(8)]
-    return "Write: " + ", ".join(f'{word} "{word}"' for word in said) + "."
+    return [dice.pick(dice.pick(kinds)) for _ in range(count)]
