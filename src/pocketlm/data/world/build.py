@@ -12,14 +12,14 @@ from pocketlm.data.world.dice import Dice
 from pocketlm.data.world.facts import Facts, make_facts
 
 CALL_REPLAY = 0.15  # share of ordinary dialogues in the call corpus
-CALL_DICTATION = 0.2  # share of dictations in the call corpus
+CALL_NOTES = 0.35  # share of notes in the rest of the call corpus
 
 
 def command(dice: Dice, facts: Facts) -> dict[str, Any]:
     """A dialogue of the call corpus: a call, or one that keeps what was learned before."""
     if dice.chance(CALL_REPLAY):
         return dialogues.dialogue(dice, facts)
-    return dialogues.dictation(dice, facts) if dice.chance(CALL_DICTATION) else calls.call_dialogue(dice, facts)
+    return dialogues.noted(dice, facts) if dice.chance(CALL_NOTES) else calls.call_dialogue(dice, facts)
 
 
 def build(world: World, folder: Path) -> dict[str, Any]:

@@ -80,7 +80,6 @@ PHRASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 
-UNSEEN = 0.5  # share of held-out requests with a value that no training call has
 DOUBLE = 0.1  # share of requests for two calls
 JOIN = " Then: "  # between two requests
 NAME_STEP, WORD_STEP, NUMBER_STEP, TEXT_STEP = 6, 4, 5, 3  # one value in so many is kept for the tests
@@ -91,12 +90,12 @@ def word(dice: Dice, words: list[str], step: int, held: bool) -> str:
     return dice.pick([w for i, w in enumerate(words) if (i % step == 0) == held])
 
 
-def tens(dice: Dice, high: int, held: bool) -> int:
-    """A multiple of ten up to ``high``; one in NUMBER_STEP is in no training call of this function.
+def tens(dice: Dice, held: bool) -> int:
+    """A multiple of ten up to 90; one in NUMBER_STEP is in no training call of this function.
 
     Every digit is a token: with two free digits, small models copy the right ones in the wrong order.
     """
-    return dice.pick([n for n in range(10, high + 1, 10) if (n // 10 % NUMBER_STEP == 3) == held])
+    return dice.pick([n for n in range(10, 91, 10) if (n // 10 % NUMBER_STEP == 3) == held])
 
 
 def text_value(dice: Dice, facts: Facts, held: bool) -> str:
@@ -110,8 +109,8 @@ def text_value(dice: Dice, facts: Facts, held: bool) -> str:
 def values(dice: Dice, facts: Facts, name: str, held: bool) -> dict[str, Any]:
     """Arguments of a call, in order; ``held`` ones hold at least one value that no training call has."""
     if name == "set_alarm":
-        minute = tens(dice, 50, held)
-        return {"hour": dice.between(1, 9), "minute": minute, "label": dice.pick(ACTIVITIES)}
+        minute, label = 10 * dice.between(1, 5), word(dice, ACTIVITIES, WORD_STEP, held)
+        return {"hour": dice.between(1, 9), "minute": minute, "label": label}
     if name == "add_event":
         title = word(dice, ACTIVITIES, WORD_STEP, held)
         return {"title": title, "day": dice.pick(DAYS), "hour": dice.between(1, 9)}
@@ -120,8 +119,8 @@ def values(dice: Dice, facts: Facts, name: str, held: bool) -> dict[str, Any]:
         "text": lambda: text_value(dice, facts, held),
         "place": lambda: word(dice, facts.places if name == "set_light" else TOWNS, WORD_STEP, held),
         "day": lambda: dice.pick(DAYS),
-        "minutes": lambda: tens(dice, 90, held),
-        "level": lambda: tens(dice, 90, held),
+        "minutes": lambda: tens(dice, held),
+        "level": lambda: tens(dice, held),
     }
     return {argument: draw[argument]() for argument, _ in FUNCTIONS[name][1]}
 
@@ -156,15 +155,14 @@ def call_dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:
 
 
 def call_tests(dice: Dice, facts: Facts, count: int, trained: set[str]) -> list[dict[str, Any]]:
-    """Held-out requests; every second one in a phrasing that training never shows.
+    """Held-out requests with unseen values; every second one in a phrasing that training never shows.
 
-    ``trained`` are the lines of code of all training calls: none of them is asked for. UNSEEN of the requests hold values that no
-    training call has; the others combine seen values anew.
+    ``trained`` are the lines of code of all training calls: none of them is asked for.
     """
     rows: dict[str, dict[str, Any]] = {}
     while len(rows) < count:
         unseen = len(rows) % 2 == 1
-        said, calls = request(dice, facts, dice.chance(UNSEEN), unseen)
+        said, calls = request(dice, facts, True, unseen)
         group = "unseen_phrasing" if unseen else "seen_phrasing"
         if said not in rows and trained.isdisjoint(code(calls).splitlines()):
             rows[said] = {"messages": [{"role": "user", "content": said}], "calls": calls, "group": group}

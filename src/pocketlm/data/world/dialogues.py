@@ -7,7 +7,7 @@ from typing import Any
 from pocketlm.data.world.dice import Dice
 from pocketlm.data.world.facts import Facts
 from pocketlm.data.world.scenes import FRAMES, LENGTH, addition, fact, lookup, make_scene
-from pocketlm.data.world.stories import KINDS, spoken, story
+from pocketlm.data.world.stories import KINDS, note, story
 
 ASK_STORY = ("Tell me a story.", "Tell me something.", "Go on with your story.", "What is new?")
 
@@ -30,11 +30,10 @@ def answer(dice: Dice, facts: Facts) -> list[dict[str, str]]:
     return [turn("user", lookup(scene, i).prompt), turn("assistant", f"It is {scene.values[i]}.")]
 
 
-def dictation(dice: Dice, facts: Facts) -> dict[str, Any]:
-    """Words to be written down in quotes: keeps all words ready as values while calls are taught with some of them."""
-    said = spoken(dice, facts, 6)
-    written = ", ".join(f'"{word}"' for word in said)
-    return {"messages": [turn("user", f"Write: {', '.join(said)}."), turn("assistant", written)]}
+def noted(dice: Dice, facts: Facts) -> dict[str, Any]:
+    """A sentence and the note of it: every word stays in use as a value while calls are taught with some of them."""
+    said, kept = note(dice, facts)
+    return {"messages": [turn("user", f"Note: {said}"), turn("assistant", kept)]}
 
 
 def dialogue(dice: Dice, facts: Facts) -> dict[str, Any]:

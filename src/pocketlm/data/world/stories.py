@@ -25,27 +25,34 @@ def story(dice: Dice, facts: Facts, kind: str) -> str:
             return f"{opening} {scene.text} Again: {scene.text} Again: {scene.text}"
         asked = dice.shuffled(range(LENGTH))
         return " ".join([opening, scene.text, "Question:", *(scene.statement(i) for i in asked)])
-    if kind in ("note", "dictation"):
-        return f"{opening} {note(dice, facts) if kind == 'note' else dictation(dice, facts)}"
+    if kind == "note":
+        return "{} {} Note: {}.".format(opening, *note(dice, facts))
+    if kind == "dictation":
+        return f"{opening} {dictation(dice, facts)}"
     questions = fact(dice, facts, False) + fact(dice, facts, False) if kind == "fact" else addition(dice, False)
     return " ".join([opening, *(f"{q.prompt} {q.answer}." for q in questions)])
 
 
-def note(dice: Dice, facts: Facts) -> str:
-    """A spoken sentence and the note that a phone makes of it, in ``key="value"`` form."""
+def note(dice: Dice, facts: Facts) -> tuple[str, str]:
+    """A spoken sentence, and the note that a phone makes of it in ``key="value"`` form.
+
+    Notes hold every word as a value, those that no training call has among them: copying is learned here for all.
+    """
     person, where = dice.pick(facts.people), dice.pick(facts.places)
     text = dice.pick(TEXTS).format(o=dice.pick(facts.objects), w=where)
     act, town, day = dice.pick(ACTIVITIES), dice.pick(TOWNS), dice.pick(DAYS)
-    hour, minute = dice.between(1, 9), 10 * dice.between(1, 5)
+    hour, minute, level = dice.between(1, 9), 10 * dice.between(1, 5), 10 * dice.between(1, 9)
     forms = (
         (f"at {hour}:{minute} to {act}.", f'hour={hour}, minute={minute}, label="{act}"'),
+        (f"{act} on {day} at {hour}.", f'title="{act}", day="{day}", hour={hour}'),
         (f"in {town} on {day}.", f'place="{town}", day="{day}"'),
-        (f"in the {where} to {minute}.", f'place="{where}", level={minute}'),
+        (f"to {town} now.", f'place="{town}"'),
+        (f"with {person}.", f'name="{person}"'),
+        (f"in the {where} to {level}.", f'place="{where}", level={level}'),
         (f"tell {person} that {text}.", f'name="{person}", text="{text}"'),
         (f"note that {text}.", f'text="{text}"'),
     )
-    said, kept = dice.pick(forms)
-    return f"{said} Note: {kept}."
+    return dice.pick(forms)
 
 
 def dictation(dice: Dice, facts: Facts) -> str:
