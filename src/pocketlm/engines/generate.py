@@ -25,6 +25,9 @@ PLOTS = {
 }
 
 
+TABLE = "results/report/table.csv"  # the run's tidy table, committed to git
+
+
 def is_metric(path: str) -> bool:
     """Small JSON tables that are committed to git and shown by ``dvc metrics``."""
     return path.endswith(".metrics.json") or path == "results/report/metrics.json"
@@ -46,7 +49,8 @@ def stage(job: Job, snakefile: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"cmd": command(job, snakefile), "deps": sorted(set(job.inputs))}
     if job.keys:
         entry["params"] = sorted(set(job.keys))
-    entry["outs"] = sorted(path for path in job.outputs if not is_metric(path) and not is_plot(path))
+    outs = sorted(path for path in job.outputs if not is_metric(path) and not is_plot(path))
+    entry["outs"] = [{path: {"cache": False}} if path == TABLE else path for path in outs]
     for section, chosen in (("metrics", is_metric), ("plots", is_plot)):
         paths = sorted(filter(chosen, job.outputs))
         if paths:
