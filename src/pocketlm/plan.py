@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections import Counter
@@ -30,7 +31,8 @@ class Work:
 
 
 def matrix_rate(windows: int = 12, seconds: float = 0.03) -> float:
-    """FLOP/s of fp32 matrix products on this machine, all cores: the best of some short windows."""
+    """FLOP/s of fp32 matrix products of one core: the best of some short windows."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of numpy that wait for a busy core tell nothing
     import numpy as np
 
     left = np.ones((512, 512), dtype=np.float32)
@@ -94,6 +96,11 @@ def disk_gib(params: Params, works: list[Work]) -> float:
     return (2 * (models + 2 * models) + checkpoints + 200e6) / 2**30
 
 
+def duration(hours: float) -> str:
+    """A length of time to read."""
+    return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} minutes"
+
+
 def lines(folder: Path, cores: int) -> list[str]:
     """The plan, line by line. Raises ArtifactError if the disk is too small."""
     from pocketlm.compose import compose
@@ -106,7 +113,7 @@ def lines(folder: Path, cores: int) -> list[str]:
         total = len(dag.jobs)
     works = trainings(params)
     flops = sum(one.flops for one in works)
-    hours = (flops / (matrix_rate() * EFFICIENCY) + sum(needed.values()) * OVERHEAD / cores) / 3600
+    hours = (flops / (matrix_rate() * cores * EFFICIENCY) + sum(needed.values()) * OVERHEAD / cores) / 3600
     largest = max((one.params for one in works), default=0)
     memory = min(cores, len(works)) * (PROCESS + largest * BYTES_PER_TRAINED / 2**30 + 0.3)
     disk, free = disk_gib(params, works), shutil.disk_usage(folder).free / 2**30
@@ -118,7 +125,7 @@ def lines(folder: Path, cores: int) -> list[str]:
         f"jobs      {sum(needed.values())} of {total} to do" + (f": {jobs}" if jobs else ""),
         f"training  {sum(one.tokens for one in works) / 1e6:.1f} M tokens, {flops / 1e15:.2f} PFLOP",
         *(f"            {w.name}: {w.params / 1e6:.2f} M parameters, {w.tokens / 1e6:.2f} M tokens" for w in works),
-        f"time      about {hours:.1f} hours on this machine, all of it made anew (training and start-up only)",
+        f"time      about {duration(hours)} on this machine, all of it made anew (training and start-up only)",
         f"memory    about {memory:.1f} GiB with {cores} jobs at once",
         f"disk      about {disk:.1f} GiB, {free:.0f} GiB free",
         f"downloads {len(fetched) or 'none'}" + (f": {', '.join(fetched)}" if fetched else ""),
