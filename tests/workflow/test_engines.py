@@ -55,7 +55,7 @@ print(len(stages), "equal")
         ("title: PocketLM tiny", "title: Another", ("report",), ("score-world-a0",)),
         ("group_size: 32", "group_size: 64", ("quantize-a0", "score-world-a0", "report"), ("call-a0",)),
         ("  stories: 600", "  stories: 601", ("download-world", "pretrain-a0", "report"), ("calibrate-local",)),
-        ("n_layers: [3,", "n_layers: [3,", ("propose", "select", "pretrain-a0"), ("pretrain-phonelm",)),
+        ("n_layers: [3,", "n_layers: [2,", ("propose", "select", "pretrain-a0"), ("pretrain-phonelm",)),
     ],
     ids=["spaces", "title", "group", "world", "list"],
 )
