@@ -136,7 +136,7 @@ def test_restored_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:
         if (
             path.is_file()
             and not target.exists()
-            and path.name.endswith((".metrics.json", ".curve.csv", "metrics.json"))
+            and path.name.endswith((".metrics.json", ".curve.csv", "metrics.json", "table.csv"))
         ):
             shutil.copy2(path, target)
     assert "synced" in command(clone, "pocketlm", "sync")
