@@ -67,7 +67,6 @@ def test_refusals() -> None:
 
 @pytest.mark.parametrize("digits", [True, False])
 def test_fast_encoder_equals_reference(digits: bool) -> None:
-    pytest.importorskip("tiktoken")
     encode = Encoder(tokenizer.train(TEXTS, 290, digits, "t"))
     assert encode.fast is not None
     plane = [chr(c) for c in range(0x10000) if not 0xD800 <= c < 0xE000]

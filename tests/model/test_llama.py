@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from model_shapes import OPTIONS, VOCAB, make
 
 from pocketlm.artifacts import ArtifactError
@@ -16,7 +17,6 @@ from pocketlm.model.decoder import Decoder
 from pocketlm.model.folder import is_llama, load_model, save_model
 from pocketlm.model.generate import generate
 
-transformers = pytest.importorskip("transformers")
 LLAMAS = ("llama", "untied", "mha", "mqa_free_head_dim", "rope_theta")
 
 

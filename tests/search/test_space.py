@@ -149,7 +149,8 @@ def test_knee_of_a_bent_front() -> None:
 
 
 def test_ranks_equal_scipy() -> None:
-    stats = pytest.importorskip("scipy.stats")
+    from scipy import stats
+
     rng = np.random.default_rng(3)
     for _ in range(20):
         xs, ys = rng.integers(0, 6, 9).tolist(), rng.integers(0, 6, 9).tolist()
