@@ -27,7 +27,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        graph.artefacts(config),
+        graph.everything.artefacts(config),
 
 
 onsuccess:

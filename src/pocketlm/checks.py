@@ -8,6 +8,7 @@ from typing import Any, Never
 
 from pocketlm import config as schema
 from pocketlm.config import Params
+from pocketlm.deployable import unsupported
 
 SPECIALS = 6  # <|endoftext|> <|pad|> <|user|> <|assistant|> <|end|> <|system|>
 SMALLEST_VOCABULARY = 256 + SPECIALS
@@ -273,6 +274,10 @@ class Checker:
             return
         self.known("search.device", search.device, self.params.devices, "device")
         self.known("search.plan", search.plan, self.params.plans, "plan")
+        if self.params.devices[search.device].runtime != "torch":
+            self.refuse(
+                "search.device", f"{search.device!r} runs llama.cpp; calibration measures torch, name such a device"
+            )
         named = [name for name, model in self.params.models.items() if model.architecture.kind == "named"]
         for anchor in search.anchors:
             self.known("search.anchors", anchor, named, "named model")
@@ -326,22 +331,10 @@ class Checker:
                 self.refuse(
                     f"{key}.runtime", f"{entry.runtime} does not run {entry.scheme}; gguf needs llamacpp, others torch"
                 )
-            reason = no_gguf(model.architecture) if gguf and model.architecture.kind == "named" else None
+            named = gguf and model.architecture.kind == "named"
+            reason = unsupported(model.architecture, entry.scheme) if named else None
             if reason:
-                self.refuse(f"{key}.scheme", f"llama.cpp's llama graph has no {reason}; leave {entry.scheme} out")
-
-
-def no_gguf(arch: schema.Architecture) -> str | None:
-    """What a decoder has that llama.cpp's llama graph lacks; None if it is a plain Llama."""
-    lacks = {
-        f"{arch.activation} activation": arch.activation != "silu",
-        "plain FFN": not arch.gated,
-        "shared blocks": arch.sharing > 1,
-        "int8-rounded RoPE": arch.rope_int8,
-        "series activation": arch.series > 0,
-        "augmented shortcuts": arch.shortcuts > 0,
-    }
-    return next((name for name, holds in lacks.items() if holds), None)
+                self.refuse(f"{key}.scheme", f"{reason}; leave {entry.scheme} out")
 
 
 def check(params: Params, name: str = "params.yaml") -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, List
 
 from pocketlm.artifacts import write_text
-from pocketlm.config import ConfigError, Params, parse
+from pocketlm.config import Architecture, ConfigError, Params, parse
+from pocketlm.deployable import OPTIONS, refusal, unsupported
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/config.py\n"
@@ -63,25 +64,15 @@ def hydra_compose(recipe: str, overrides: list[str]) -> dict[str, Any]:
 
 
 def impossible(model: dict[str, Any], phase: str, scheme: str, space: dict[str, Any]) -> str | None:
-    """Why a model cannot be deployed so; None if it can. A searched model may become anything in the space."""
+    """Why a model cannot be deployed so; None if it can, or if that depends on what the search finds."""
     arch = model["architecture"]
     if phase != "base" and not model[phase] or phase == "base" and not model["base"] and arch["kind"] != "imported":
         return f"it has no phase {phase}"
-    if not scheme.startswith("gguf"):
+    if not scheme.startswith("gguf") or arch["kind"] == "imported":
         return None
-    may_be = {key: [arch[key]] for key in ("activation", "gated", "sharing")}
     if arch["kind"] == "searched":
-        may_be = {key: space[key] for key in may_be}
-    reasons = {
-        f"llama.cpp's llama graph has no {'/'.join(a for a in may_be['activation'] if a != 'silu')} activation": any(
-            activation != "silu" for activation in may_be["activation"]
-        ),
-        "llama.cpp's llama graph has no plain FFN": not all(may_be["gated"]),
-        "llama.cpp's llama graph shares no blocks": any(times > 1 for times in may_be["sharing"]),
-        "llama.cpp has no int8-rounded RoPE": arch["rope_int8"],
-        "llama.cpp has no series activation or augmented shortcuts": arch["series"] or arch["shortcuts"],
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+        return refusal({option: space.get(option, [arch[option]]) for option in OPTIONS})
+    return unsupported(Architecture(**arch), scheme)
 
 
 def expand(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -41,7 +41,6 @@ class World:
     stories: int = 24000
     dialogues: int = 6000
     calls: int = 12000
-    validation: int = 400
     items: int = 300  # held-out items of each task
 
 
@@ -289,7 +288,6 @@ class Params:
 
     _recipe: str = ""
     _overrides: List[str] = field(default_factory=list)
-    seed: int = 0
     numerics: Numerics = field(default_factory=Numerics)
     world: World = field(default_factory=World)
     sources: Dict[str, Source] = field(default_factory=dict)

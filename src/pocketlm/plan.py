@@ -105,7 +105,7 @@ def lines(folder: Path, cores: int) -> list[str]:
     """The plan, line by line. Raises ArtifactError if the disk is too small."""
     from pocketlm.compose import compose
     from pocketlm.engines.dag import open_dag
-    from pocketlm.engines.graph import used_sources
+    from pocketlm.engines.graph.data import used_sources
 
     params = load(folder / "params.yaml")
     with open_dag(folder) as dag:

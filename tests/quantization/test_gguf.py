@@ -6,6 +6,7 @@ import torch
 
 from pocketlm.artifacts import ArtifactError, read_json
 from pocketlm.config import Architecture
+from pocketlm.deployable import unsupported
 from pocketlm.quantization import gguf_read, gguf_write, load_deployed, load_quantized, sizes
 
 TEXTS = [
@@ -21,19 +22,19 @@ def files(folder, untied, tmp_path_factory):
     """{(model, scheme): folder}"""
     made = {}
     for model, source in (("tied", folder), ("untied", untied)):
-        for scheme in ("gguf_q8_0", "gguf_q4_0"):
+        for scheme in ("gguf_q8_0", "gguf_q4_0") if model == "tied" else ("gguf_q8_0",):
             out = made[model, scheme] = tmp_path_factory.mktemp("gguf")
             gguf_write.write_gguf(source, out, scheme)
     return made
 
 
-def test_weights_read_back(files, untied):
+def test_weights_read_back(files, folder, untied):
     """Every value within half a step of its block (fp16 scales): q8_0 peak / 127, q4_0 peak / 8; odd widths fp16."""
     from safetensors.torch import load_file
 
-    want = {name: value.float().numpy() for name, value in load_file(untied / "model.safetensors").items()}
-    for scheme, steps in (("gguf_q8_0", 127), ("gguf_q4_0", 8)):
-        found = gguf_read.weights(files["untied", scheme] / "model.gguf")
+    for source, model, scheme, steps in ((untied, "untied", "gguf_q8_0", 127), (folder, "tied", "gguf_q4_0", 8)):
+        want = {name: value.float().numpy() for name, value in load_file(source / "model.safetensors").items()}
+        found = gguf_read.weights(files[model, scheme] / "model.gguf")
         assert found.keys() == want.keys()
         for name, value in found.items():
             own = 127 if not name.startswith("model.layers") else steps
@@ -110,15 +111,20 @@ def test_shared_blocks_are_written_out(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"activation": "relu"}, "SiLU-gated FFN, not gated relu"),
-        ({"gated": False}, "not plain silu"),
+        ({"activation": "relu"}, "no relu activation"),
+        ({"gated": False}, "no plain FFN"),
         ({"rope_int8": True}, "int8-rounded RoPE"),
         ({"series": 2}, "series activation"),
     ],
 )
 def test_what_llama_cpp_cannot_run(changes, reason):
-    assert reason in gguf_write.unsupported(Architecture(**changes))
-    assert gguf_write.unsupported(Architecture()) is None
+    assert reason in unsupported(Architecture(**changes), "gguf_q8_0")
+    assert unsupported(Architecture(), "gguf_q8_0") is None
+
+
+def test_q4_0_needs_rows_of_whole_groups():
+    assert unsupported(Architecture(d_model=72), "gguf_q8_0") is None
+    assert "row of 72" in unsupported(Architecture(d_model=72), "gguf_q4_0")
 
 
 def test_unknown_pre_tokenizer_is_refused(folder):

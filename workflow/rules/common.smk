@@ -45,7 +45,7 @@ def sel(*keys):
         for key in keys:
             found = key(wildcards) if callable(key) else key.format(**wildcards)
             names.extend([found] if isinstance(found, str) else found)
-        return {name: graph.lookup(config, name) for name in names}
+        return {name: graph.base.lookup(config, name) for name in names}
 
     return select
 

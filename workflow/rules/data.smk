@@ -13,7 +13,7 @@ rule download:
     conda:
         "../envs/pocketlm.yaml"
     params:
-        cfg=sel(of(graph.source_keys, "source")),
+        cfg=sel(of(graph.data.source_keys, "source")),
     shell:
         "pocketlm download --entry {wildcards.source} --out {output.folder} --manifest {output.manifest} 2>&1 | tee -i {log}"
 
@@ -21,8 +21,8 @@ rule download:
 rule tokenizer:
     input:
         code=code("tokenizer"),
-        data=of(graph.tokenizer_data, "tokenizer"),
-        base=of(graph.tokenizer_base, "tokenizer"),
+        data=of(graph.data.tokenizer_data, "tokenizer"),
+        base=of(graph.data.tokenizer_base, "tokenizer"),
     output:
         folder=directory("results/tokenizers/{tokenizer}"),
         manifest="results/tokenizers/{tokenizer}.manifest.json",
@@ -34,7 +34,7 @@ rule tokenizer:
     conda:
         "../envs/pocketlm.yaml"
     params:
-        cfg=sel(of(graph.tokenizer_keys, "tokenizer")),
+        cfg=sel(of(graph.data.tokenizer_keys, "tokenizer")),
         base=option("--base", "base"),
     shell:
         "pocketlm tokenizer --entry {wildcards.tokenizer} --data {input.data} {params.base}"
@@ -44,8 +44,8 @@ rule tokenizer:
 rule tokenize:
     input:
         code=code("tokenize"),
-        data=of(graph.corpus_data, "corpus"),
-        tokenizer=of(graph.corpus_tokenizer, "corpus"),
+        data=of(graph.data.corpus_data, "corpus"),
+        tokenizer=of(graph.data.corpus_tokenizer, "corpus"),
     output:
         folder=directory("results/tokens/{corpus}"),
         manifest="results/tokens/{corpus}.manifest.json",
@@ -58,7 +58,7 @@ rule tokenize:
     conda:
         "../envs/pocketlm.yaml"
     params:
-        cfg=sel(of(graph.corpus_keys, "corpus")),
+        cfg=sel(of(graph.data.corpus_keys, "corpus")),
     shell:
         "pocketlm tokenize --entry {wildcards.corpus} --data {input.data} --tokenizer {input.tokenizer}"
         " --out {output.folder} --manifest {output.manifest} --contamination {output.contamination} 2>&1 | tee -i {log}"

@@ -21,7 +21,7 @@ rule calibrate:
 rule profile:
     input:
         code=code("profile"),
-        arch=of(graph.profile_archs, "profile"),
+        arch=of(graph.deployments.profile_archs, "profile"),
     output:
         "results/facts/{device}/{profile}.json",
     log:
@@ -35,7 +35,7 @@ rule profile:
         "../envs/pocketlm.yaml"
     threads: workflow.cores
     params:
-        cfg=sel("profiles.{profile}", "devices.{device}", of(graph.profile_keys, "profile"), "numerics.precision"),
+        cfg=sel("profiles.{profile}", "devices.{device}", of(graph.deployments.profile_keys, "profile"), "numerics.precision"),
         arch=option("--arch", "arch"),
     shell:
         "pocketlm profile --entry {wildcards.profile} {params.arch} --out {output} 2>&1 | tee -i {log}"

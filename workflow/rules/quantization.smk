@@ -2,8 +2,8 @@
 rule quantize:
     input:
         code=code("quantize"),
-        models=of(graph.quantize_models, "model"),
-        tokens=of(graph.quantize_tokens, "model"),
+        models=of(graph.deployments.quantize_models, "model"),
+        tokens=of(graph.deployments.quantize_tokens, "model"),
     output:
         folder=directory("results/deploy/{model}"),
         manifest="results/deploy/{model}.manifest.json",
@@ -17,7 +17,7 @@ rule quantize:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.deployment_keys, "model"), "quantization", "numerics"),
+        cfg=sel(of(graph.deployments.deployment_keys, "model"), "quantization", "numerics"),
         tokens=option("--tokens", "tokens"),
     shell:
         "pocketlm quantize --entry {wildcards.model} --models {input.models} {params.tokens}"

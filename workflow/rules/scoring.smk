@@ -2,9 +2,9 @@
 rule score:
     input:
         code=code("score"),
-        models=of(graph.scored_models, "suite", "model"),
-        deploy=of(graph.scored_deploy, "suite", "model"),
-        data=of(graph.score_data, "suite"),
+        models=of(graph.deployments.scored_models, "suite", "model"),
+        deploy=of(graph.deployments.scored_deploy, "suite", "model"),
+        data=of(graph.deployments.score_data, "suite"),
     output:
         scores="results/scores/{suite}/{model}.json",
         samples="results/scores/{suite}/{model}.samples.jsonl",
@@ -17,7 +17,7 @@ rule score:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.score_keys, "suite", "model")),
+        cfg=sel(of(graph.deployments.score_keys, "suite", "model")),
         deploy=option("--deploy", "deploy"),
     shell:
         "pocketlm score --entry {wildcards.model} --suite {wildcards.suite} --models {input.models} {params.deploy}"

@@ -2,7 +2,7 @@
 rule propose:
     input:
         code=code("propose"),
-        calibration=graph.calibrations(config),
+        calibration=graph.everything.calibrations(config),
     output:
         predictor="results/search/predictor.json",
         proposal="results/search/proposal.json",
@@ -14,7 +14,7 @@ rule propose:
     conda:
         "../envs/pocketlm.yaml"
     params:
-        cfg=sel(of(graph.propose_keys)),
+        cfg=sel(of(graph.search.propose_keys)),
     shell:
         "pocketlm propose --calibration {input.calibration} --predictor {output.predictor} --out {output.proposal} 2>&1 | tee -i {log}"
 
@@ -22,8 +22,8 @@ rule propose:
 rule trial:
     input:
         code=code("trial"),
-        candidates=of(graph.candidates, "rung"),
-        tokens=of(graph.search_tokens),
+        candidates=of(graph.search.candidates, "rung"),
+        tokens=of(graph.search.search_tokens),
     output:
         "results/search/trials/r{rung}-s{slot}.json",
     log:
@@ -35,7 +35,7 @@ rule trial:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.trial_keys)),
+        cfg=sel(of(graph.search.trial_keys)),
     shell:
         "pocketlm trial --rung {wildcards.rung} --slot {wildcards.slot} --candidates {input.candidates}"
         " --tokens {input.tokens} --out {output} 2>&1 | tee -i {log}"
@@ -44,7 +44,7 @@ rule trial:
 rule promote:
     input:
         code=code("promote"),
-        trials=of(graph.trials_before, "rung"),
+        trials=of(graph.search.trials_before, "rung"),
     output:
         "results/search/rung{rung}.json",
     log:
@@ -64,8 +64,8 @@ rule promote:
 rule random:
     input:
         code=code("random"),
-        candidates=of(graph.first_candidates),
-        tokens=of(graph.search_tokens),
+        candidates=of(graph.search.first_candidates),
+        tokens=of(graph.search.search_tokens),
     output:
         "results/search/random.json",
     log:
@@ -77,7 +77,7 @@ rule random:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.random_keys)),
+        cfg=sel(of(graph.search.random_keys)),
     shell:
         "pocketlm random --candidates {input.candidates} --tokens {input.tokens} --out {output} 2>&1 | tee -i {log}"
 
@@ -85,14 +85,14 @@ rule random:
 rule select:
     input:
         code=code("select"),
-        proposal=of(graph.first_candidates),
+        proposal=of(graph.search.first_candidates),
         predictor="results/search/predictor.json",
-        rungs=of(graph.promoted),
-        trials=of(graph.all_trials),
+        rungs=of(graph.search.promoted),
+        trials=of(graph.search.all_trials),
         random="results/search/random.json",
     output:
         front="results/search/front.json",
-        arch=graph.arch_files(config, graph.names(config, "searched")),
+        arch=graph.base.arch_files(config, graph.base.names(config, "searched")),
     log:
         "results/logs/select.log",
     benchmark:
@@ -101,7 +101,7 @@ rule select:
     conda:
         "../envs/pocketlm.yaml"
     params:
-        cfg=sel(of(graph.select_keys)),
+        cfg=sel(of(graph.search.select_keys)),
         rungs=option("--rungs", "rungs"),
     shell:
         "pocketlm select --proposal {input.proposal} --predictor {input.predictor} {params.rungs}"

@@ -2,9 +2,9 @@
 rule pretrain:
     input:
         code=code("pretrain"),
-        arch=of(graph.arch_file, "model"),
-        tokens=of(graph.base_tokens, "model"),
-        tokenizer=of(graph.model_tokenizer, "model"),
+        arch=of(graph.models.arch_file, "model"),
+        tokens=of(graph.models.base_tokens, "model"),
+        tokenizer=of(graph.models.model_tokenizer, "model"),
     output:
         folder=directory("results/models/{model}/base"),
         manifest="results/models/{model}/base.manifest.json",
@@ -15,13 +15,13 @@ rule pretrain:
     benchmark:
         "results/benchmarks/pretrain-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.with_phase(config, "base")),
+        model=one_of(graph.models.with_phase(config, "base")),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.base_keys, "model")),
+        cfg=sel(of(graph.models.base_keys, "model")),
         launch=LAUNCH,
         arch=option("--arch", "arch"),
     shell:
@@ -41,7 +41,7 @@ rule import_model:
     benchmark:
         "results/benchmarks/import_model-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.names(config, "imported")),
+        model=one_of(graph.base.names(config, "imported")),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
@@ -54,9 +54,9 @@ rule import_model:
 rule instruct:
     input:
         code=code("instruct"),
-        init=of(graph.before_instruct, "model"),
-        tokens=of(graph.instruct_tokens, "model"),
-        tokenizer=of(graph.model_tokenizer, "model"),
+        init=of(graph.models.before_instruct, "model"),
+        tokens=of(graph.models.instruct_tokens, "model"),
+        tokenizer=of(graph.models.model_tokenizer, "model"),
     output:
         folder=directory("results/models/{model}/instruct"),
         manifest="results/models/{model}/instruct.manifest.json",
@@ -67,13 +67,13 @@ rule instruct:
     benchmark:
         "results/benchmarks/instruct-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.with_phase(config, "instruct")),
+        model=one_of(graph.models.with_phase(config, "instruct")),
     priority: 45
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.instruct_keys, "model")),
+        cfg=sel(of(graph.models.instruct_keys, "model")),
         launch=LAUNCH,
     shell:
         "{params.launch} instruct --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
@@ -84,9 +84,9 @@ rule instruct:
 rule call:
     input:
         code=code("call"),
-        init=of(graph.before_call, "model"),
-        tokens=of(graph.call_tokens, "model"),
-        tokenizer=of(graph.model_tokenizer, "model"),
+        init=of(graph.models.before_call, "model"),
+        tokens=of(graph.models.call_tokens, "model"),
+        tokenizer=of(graph.models.model_tokenizer, "model"),
     output:
         folder=directory("results/models/{model}/call"),
         manifest="results/models/{model}/call.manifest.json",
@@ -97,13 +97,13 @@ rule call:
     benchmark:
         "results/benchmarks/call-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.with_phase(config, "call")),
+        model=one_of(graph.models.with_phase(config, "call")),
     priority: 40
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
     params:
-        cfg=sel(of(graph.call_keys, "model")),
+        cfg=sel(of(graph.models.call_keys, "model")),
         launch=LAUNCH,
     shell:
         "{params.launch} call --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"

@@ -11,22 +11,22 @@ from pocketlm.engines import graph
 from pocketlm.engines.closure import ROOT
 
 FILES = {
-    "scores": graph.scores,
-    "samples": graph.samples,
-    "metrics": graph.metrics,
-    "curves": graph.curves,
-    "facts": graph.profile_facts,
-    "front": graph.front,
-    "predictor": graph.predictor,
-    "sizes": graph.sizes,
-    "contamination": graph.contamination,
-    "data-manifests": graph.report_data,
-    "papers": graph.report_papers,
+    "scores": graph.everything.scores,
+    "samples": graph.everything.samples,
+    "metrics": graph.everything.metrics,
+    "curves": graph.everything.curves,
+    "facts": graph.everything.profile_facts,
+    "front": graph.everything.front,
+    "predictor": graph.everything.predictor,
+    "sizes": graph.everything.sizes,
+    "contamination": graph.everything.contamination,
+    "data-manifests": graph.deployments.report_data,
+    "papers": graph.deployments.report_papers,
 }
 FOLDER = "results/report/partial"
 
 
-def partial_report(config: graph.Config) -> str:
+def partial_report(config: graph.base.Config) -> str:
     """Write ``results/report/partial/`` from the files that exist; returns a line for the terminal.
 
     It is no artefact: the whole report is made by its own job, once nothing is missing.

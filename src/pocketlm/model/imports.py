@@ -193,16 +193,22 @@ def to_foreign(arch: Architecture, vocab_size: int, layout: str) -> dict[str, An
     return {**config, "architectures": [names[layout]]}
 
 
+def import_config(folder: str | Path) -> tuple[Architecture, int]:
+    """(architecture, vocabulary) of a local Llama, MobileLLM, PhoneLM or PocketLM folder, from its config.json."""
+    from pocketlm.model.folder import architecture_of
+
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: no config.json in it; architecture.path must be a Hugging Face model folder")
+    config = read_json(path)
+    if config.get("model_type") == "pocketlm":
+        return architecture_of(config), int(config["vocab_size"])
+    return read_config(config, str(path))
+
+
 def import_folder(folder: str | Path) -> tuple[dict[str, Any], Architecture, int]:
     """(state, architecture, vocabulary) of a local Llama, MobileLLM or PhoneLM folder with safetensors."""
-    from pocketlm.model.folder import architecture_of, read_tensors
+    from pocketlm.model.folder import read_tensors
 
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise ArtifactError(f"{folder}: no config.json in it; architecture.path must be a Hugging Face model folder")
-    config = read_json(folder / "config.json")
-    if config.get("model_type") == "pocketlm":
-        arch, vocab_size = architecture_of(config), int(config["vocab_size"])
-    else:
-        arch, vocab_size = read_config(config, str(folder / "config.json"))
-    return from_foreign(read_tensors(folder), arch, vocab_size, str(folder)), arch, vocab_size
+    arch, vocab_size = import_config(folder)
+    return from_foreign(read_tensors(Path(folder)), arch, vocab_size, str(folder)), arch, vocab_size

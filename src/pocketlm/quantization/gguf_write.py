@@ -1,7 +1,7 @@
 """Write a model folder as GGUF (llama architecture) for llama.cpp, with the ``gguf`` library.
 
 llama.cpp rotates neighbouring pairs where Hugging Face rotates halves, so rows of q and k are permuted. Shared blocks
-are written once for each execution. Its llama architecture knows only a SiLU-gated FFN: anything else is refused.
+are written once for each execution. What its llama graph cannot express is refused (``deployable``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from pocketlm.artifacts import ArtifactError, read_json, write_json
 from pocketlm.config import Architecture
+from pocketlm.deployable import unsupported
 from pocketlm.quantization.gguf_names import LAYER, OUTER
 
 if TYPE_CHECKING:
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-
-
-def unsupported(architecture: Architecture) -> str | None:
-    """Why llama.cpp cannot run this architecture, or None."""
-    a = architecture
-    if not a.gated or a.activation != "silu":
-        return (
-            f"llama.cpp's llama architecture has a SiLU-gated FFN, not {'gated' if a.gated else 'plain'} {a.activation}"
-        )
-    if a.rope_int8:
-        return "llama.cpp has no int8-rounded RoPE"
-    if a.series or a.shortcuts:
-        return "llama.cpp has neither PanGu-pi's series activation nor its augmented shortcuts"
-    return None
 
 
 def pre_tokenizer(tokenizer: dict[str, Any]) -> str:
@@ -89,7 +76,7 @@ def write_gguf(source: Path, out: Path, name: str) -> None:
 
     about = read_json(source / "pocketlm.json")
     architecture = architecture_of(about)
-    reason = unsupported(architecture)
+    reason = unsupported(architecture, name)
     if reason:
         raise ArtifactError(f"{source}: {reason}")
     values = tensors(read_state(source), architecture)

@@ -125,7 +125,7 @@ def quantization_lines(view: View) -> list[str]:
     """The largest paired loss of each scheme over the models."""
     lines = []
     for scheme in ("int8", "int4"):
-        found = [(paired_change(view, key, "choice"), key) for key in view.quality if key[2] == scheme]
+        found = [(paired_change(view, key, "both"), key) for key in view.quality if key[2] == scheme]
         changes = [(change, key) for change, key in found if change]
         if changes:
             worst, key = min(changes, key=lambda pair: pair[0].value)
@@ -134,5 +134,5 @@ def quantization_lines(view: View) -> list[str]:
             less = "" if ratio is None else f", at {ratio:.2f} of its linear bytes"
             change = spread(100 * worst.value, 100 * worst.stderr, 2, plus=True)
             who = f"{key[0]} {key[1]}, paired over {worst.n:,} items{less}"
-            lines.append(f"{scheme} changes choices by {change} points at worst ({who}).")
+            lines.append(f"{scheme} changes choices and calls by {change} points at worst ({who}).")
     return lines

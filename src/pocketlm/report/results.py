@@ -95,14 +95,16 @@ def call_bars(view: View) -> list[Row]:
 
 
 def paired_change(view: View, key: Key, kind: str) -> Difference | None:
-    """Scheme minus bf16 of the same model and phase over the items that both have; ``kind``: choice or call."""
+    """Scheme minus bf16 of the same model and phase over the items that both have; ``kind``: choice, call or both."""
     left = items(view, (key[0], key[1], "bf16"), kind)
     found = differences(left, items(view, key, kind)) if left else []
     return next((d for d in found if d.task == "*"), None)
 
 
 def items(view: View, key: Key, kind: str) -> list[Row]:
-    """The samples of the pinned metric of multiple-choice tasks under one name, or of exact calls."""
+    """The samples of the pinned metric of multiple-choice tasks under one name, of exact calls, or of both."""
+    if kind == "both":
+        return [{**row, "metric": "both"} for one in ("choice", "call") for row in items(view, key, one)]
     rows = view.inputs.samples.get(key, [])
     if kind == "call":
         return [row for row in rows if row.get("metric", "exact_match") == "exact_match"]

@@ -6,20 +6,9 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from pocketlm import artifacts, config
-from pocketlm.artifacts import ArtifactError
 from pocketlm.config import Architecture, ConfigError, Params
-
-LLAMA = {
-    "n_layers": "num_hidden_layers",
-    "d_model": "hidden_size",
-    "n_heads": "num_attention_heads",
-    "d_ff": "intermediate_size",
-    "activation": "hidden_act",
-    "tied": "tie_word_embeddings",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,16 +58,7 @@ def shape(params: Params, name: str, files: dict[str, str]) -> tuple[Architectur
 
 
 def imported(folder: str) -> tuple[Architecture, int]:
-    """The shape of a local Hugging Face Llama folder, from its ``config.json``."""
-    path = Path(folder) / "config.json"
-    data: dict[str, Any] = artifacts.read_json(path)
-    missing = [key for key in (*LLAMA.values(), "vocab_size") if key not in data and key != "tie_word_embeddings"]
-    if data.get("model_type") != "llama" or missing:
-        what = f"lacks {missing[0]}" if missing else f"is of model_type {data.get('model_type')!r}"
-        raise ArtifactError(f"{path}: {what}; a LlamaForCausalLM folder is needed")
-    known: dict[str, Any] = {ours: data[theirs] for ours, theirs in LLAMA.items() if theirs in data}
-    heads = int(data["num_attention_heads"])
-    own: dict[str, Any] = {"n_kv_heads": data.get("num_key_value_heads") or heads, "kind": "imported", "path": folder}
-    own |= {"head_dim": data.get("head_dim") or int(data["hidden_size"]) // heads, "gated": True}
-    known.setdefault("tied", False)
-    return Architecture(**known, **own), int(data["vocab_size"])
+    """The shape of a local Hugging Face folder of a known layout, from its ``config.json``."""
+    from pocketlm.model.imports import import_config
+
+    return import_config(folder)

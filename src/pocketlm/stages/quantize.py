@@ -62,6 +62,7 @@ def _deploy(
     calibration: torch.Tensor | None,
 ) -> dict[str, Any]:
     """Make one deployment; a pair that cannot exist is left out with its reason, and the others are made."""
+    from pocketlm.deployable import unsupported
     from pocketlm.model.folder import architecture_of
     from pocketlm.quantization import compress, gguf_write, schemes, sizes
 
@@ -71,7 +72,7 @@ def _deploy(
         return about | sizes.measure(source)
     target = out / f"{deployment.phase}-{deployment.scheme}"
     if container == "gguf":
-        reason = gguf_write.unsupported(architecture_of(artifacts.read_json(source / "pocketlm.json")))
+        reason = unsupported(architecture_of(artifacts.read_json(source / "pocketlm.json")), deployment.scheme)
         if reason:
             print(f"quantize: {deployment.scheme} of {deployment.model} is left out: {reason}", file=sys.stderr)
             return about | {"scheme": deployment.scheme, "left_out": reason}
