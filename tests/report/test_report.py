@@ -89,7 +89,7 @@ def test_page_shows_every_section(made: Path) -> None:
     for piece in ("Pareto front", "Search trials", "Kendall", "Latency predictor", "Exactly right", "unseen phrasing"):
         assert piece in text
     for piece in (
-        "paired over 1,800 items",
+        "paired over 1,750 items",
         "n = 1,500",
         "MobileLLM-125M",
         "PhoneLM-1.5B-Call",
