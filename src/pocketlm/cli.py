@@ -53,6 +53,8 @@ COMMANDS = {
     "dvc": Command("pocketlm.engines.generate", "write dvc.yaml from the Snakefile's DAG, or check it (--check)"),
     "record": Command("pocketlm.engines.record", "tell DVC what Snakemake made"),
     "sync": Command("pocketlm.engines.sync", "tell Snakemake what DVC restored"),
+    "verify": Command("pocketlm.engines.verify", "make a run again in a clean copy and certify that it is the same"),
+    "gc": Command("pocketlm.engines.gc", "show what takes disk and is needed by nothing; --apply frees it"),
     "code": Command("pocketlm.engines.closure", "write what each stage depends on in code (Snakemake does it too)"),
     "pin": Command("pocketlm.stages.pin", "resolve a URL, file or hub branch to pinned content"),
 }

@@ -26,7 +26,7 @@ KEPT = (
 STUB = '''"""Stub of a stage."""
 from pathlib import Path
 
-from pocketlm.artifacts import digest, sha256, write_manifest, write_text
+from pocketlm.artifacts import canonical, digest, sha256, write_manifest, write_text
 
 OUTPUTS = {outputs!r}
 INPUTS = {inputs!r}
@@ -43,7 +43,7 @@ def run(args):
     for name in OUTPUTS:
         for path in getattr(args, name):
             if Path(path).suffix in (".json", ".csv", ".jsonl", ".html"):
-                write_text(path, '{{"value": "' + text + '"}}\\n')
+                write_text(path, canonical({{"value": text}}))
             else:
                 write_text(Path(path) / "data.bin", text)
     for folder, manifest in zip(args.out, getattr(args, "manifest", [])):

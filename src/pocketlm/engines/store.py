@@ -25,6 +25,11 @@ def dvc(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def cache(folder: Path) -> Path:
+    """The folder of the local cache."""
+    return (folder / dvc(folder, "cache", "dir").strip()).resolve()
+
+
 def changed(folder: Path) -> set[str]:
     """Names of the stages of ``folder/dvc.yaml`` that DVC calls changed."""
     status = json.loads(dvc(folder, "status", "--json", "dvc.yaml") or "{}")

@@ -1,0 +1,152 @@
+"""``pocketlm verify``: make a run again in a clean copy, compare it artefact by artefact, write the certificate.
+
+The copy gets params.yaml and the facts (they are measurements: reused, not measured again). With ``--from`` or
+``--sample`` it also gets every artefact that is not made again. Exit status: 0 identical or within tolerance, 1
+different.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pocketlm.artifacts import ArtifactError, sha256, write_json
+from pocketlm.config import ConfigError
+from pocketlm.engines import certificate, environment, intact, verdict
+from pocketlm.engines.closure import ROOT
+from pocketlm.engines.dag import Job, open_dag
+from pocketlm.engines.verdict import DIFFERENT, IDENTICAL, Finding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Command line of ``pocketlm verify``."""
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("."), help="run folder (default: here)")
+    parser.add_argument("--against", type=Path, help="a certificate from elsewhere (default: this run's own artefacts)")
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--from", dest="start", metavar="STAGE", help="only this stage and those below: pretrain-a0")
+    some.add_argument("--sample", type=int, metavar="N", help="only N stages, drawn by --seed")
+    some.add_argument("--bytes", action="store_true", help="run nothing: check the bytes of artefacts and cache only")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--into", type=Path, help="the clean copy; given again, an interrupted one goes on")
+    parser.add_argument("--out", type=Path, help="the certificate (default: FOLDER/certificate.json)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify; returns the exit status."""
+    if args.bytes or (not args.against and (args.folder / "dvc.lock").is_file()):
+        check_bytes(args.folder)
+        if args.bytes:
+            print(f"{args.folder}: every recorded byte is as it was")
+            return 0
+    params, jobs = read(args.folder)
+    proof = certificate.load(args.against) if args.against else certificate.make(args.folder, jobs, params)
+    if sha256(args.folder / "params.yaml") != proof["params"]:
+        raise ConfigError(f"{args.folder}/params.yaml: is not what the certificate is of; check out its commit")
+    now = environment.describe(params["numerics"])
+    rerun = chosen(jobs, args.start, args.sample, args.seed)
+    copy = args.into or Path(tempfile.mkdtemp(prefix="pocketlm-verify-"))
+    prepare(args.folder, copy, jobs, rerun, proof["facts"])
+    make_again(copy, jobs, rerun)
+    same = environment.same_kind(proof["environment"], now)
+    findings = verdict.compare(copy, jobs, rerun, proof, same)
+    status = say(findings, environment.differences(proof["environment"], now))
+    out = args.out or args.folder / "certificate.json"
+    write_json(out, proof | {"verified": report(findings, rerun, now)})
+    if status or args.into:
+        print(f"the clean copy is kept: {copy}", file=sys.stderr)
+    else:
+        shutil.rmtree(copy)
+    print(f"{verdict.overall(findings)}: {len(rerun)} of {len(jobs)} stages made again; certificate: {out}")
+    return status
+
+
+def check_bytes(folder: Path) -> None:
+    """Raise ArtifactError naming each artefact or cached object whose bytes are not those that were recorded."""
+    lines = list(intact.damaged(folder))
+    if lines:
+        raise ArtifactError("\n".join(lines))
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[Job]]:
+    """(params.yaml as plain data, jobs in topological order) of a run folder."""
+    with open_dag(folder) as dag:
+        return dict(dag.workflow.config), dag.jobs
+
+
+def chosen(jobs: list[Job], start: str | None, sample: int | None, seed: int) -> set[str]:
+    """Names of the stages that are made again; measurements never are."""
+    able = [job.name for job in jobs if job.rule not in certificate.FACT_RULES]
+    if start is not None:
+        if start not in able:
+            raise ConfigError(f"verify --from {start}: no such stage; there are: {', '.join(able)}")
+        return verdict.depends(jobs)[start] & set(able)
+    return set(able if sample is None else random.Random(seed).sample(able, min(sample, len(able))))
+
+
+def prepare(folder: Path, copy: Path, jobs: list[Job], rerun: set[str], facts: dict[str, Any]) -> None:
+    """Fill the clean copy; artefacts that are not made again become up to date in Snakemake's eyes."""
+    if (copy / "params.yaml").is_file():
+        return
+    copy.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / "params.yaml", copy / "params.yaml")
+    kept = [job for job in jobs if job.name not in rerun]
+    for job in kept:
+        for path in job.outputs:
+            place(folder / path, copy / path, facts.get(path))
+    with open_dag(copy) as dag:
+        for position, job in enumerate(kept):
+            dag.mark_finished(job.name, time.time() - len(kept) + position)
+
+
+def place(source: Path, target: Path, fact: Any) -> None:
+    """Put one artefact into the copy: a fact from the certificate, anything else from the run folder."""
+    if fact is not None:
+        write_json(target, fact)
+    elif source.is_dir():
+        shutil.copytree(source, target)
+    elif source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    else:
+        raise ArtifactError(f"{source}: is not there, and is not made again; restore it first: dvc pull")
+
+
+def make_again(copy: Path, jobs: list[Job], rerun: set[str]) -> None:
+    """Run the chosen stages in the copy by Snakemake. A failing one is left to the comparison, which names it."""
+    targets = [job.outputs[0] for job in jobs if job.name in rerun]
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--", *targets]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(command, cwd=copy, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")})
+    if done.returncode in (130, -2):
+        raise KeyboardInterrupt
+    if done.returncode:
+        print(f"verify: snakemake ended with status {done.returncode}; comparing what was made", file=sys.stderr)
+
+
+def say(findings: list[Finding], changes: list[str]) -> int:
+    """Print the findings, the first stage that differs and what differs around it; returns the exit status."""
+    for finding in findings:
+        print(f"{finding.verdict:<17} {finding.path}" + (f"  ({finding.why})" if finding.why else ""))
+    first = next((finding for finding in findings if finding.verdict not in (IDENTICAL, verdict.REUSED)), None)
+    if first is not None:
+        print(f"first stage that is not identical: {first.job}")
+        print("environment: " + ("; ".join(changes) if changes else "the same versions, instruction set and threads"))
+    return int(verdict.overall(findings) == DIFFERENT)
+
+
+def report(findings: list[Finding], rerun: set[str], now: dict[str, Any]) -> dict[str, Any]:
+    """What the certificate says of the verification."""
+    return {
+        "verdict": verdict.overall(findings),
+        "environment": now,
+        "stages": sorted(rerun),
+        "artefacts": {finding.path: finding.verdict for finding in findings},
+    }

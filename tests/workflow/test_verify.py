@@ -1,0 +1,131 @@
+"""``pocketlm verify`` and ``gc`` on the stub stages: what is the same, what is not, and what is to spare."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from stub import command, copy_project
+
+from pocketlm.engines import certificate, environment
+
+pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose tiny recipe was run by Snakemake and recorded."""
+    folder = copy_project(tmp_path_factory.mktemp("verify") / "project", stubbed=True)
+    command(folder, "pocketlm", "compose", "recipe=tiny")
+    command(folder, "snakemake", "-j2")
+    command(folder, "pocketlm", "record")
+    return folder
+
+
+def test_from_a_stage_on(project: Path, tmp_path: Path) -> None:
+    """Only the stage and those below are made again; the certificate knows no path, host or time."""
+    out = command(project, "pocketlm", "verify", "--from", "quantize-a0", "--out", str(tmp_path / "c.json"))
+    assert "identical: 3 of 38 stages made again" in out
+    assert "identical         results/deploy/a0.sizes.json" in out
+    assert "results/deploy/a1" not in out
+    text = (tmp_path / "c.json").read_text()
+    assert str(project) not in text and os.uname().nodename not in text
+    proof = json.loads(text)
+    assert proof["verified"]["verdict"] == "identical"
+    assert proof["facts"].keys() == {path for path in proof["facts"] if "/facts/" in path} and len(proof["facts"]) == 2
+    want = certificate.path_hash(project / "results/models/a0/call")
+    assert proof["artefacts"]["results/models/a0/call"] == want
+
+
+def test_certificate_of_a_second_machine(project: Path, tmp_path: Path) -> None:
+    """Facts come from the certificate; a stage that differs is named, with what differs around it."""
+    command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))
+    proof = json.loads((tmp_path / "c.json").read_text())
+    proof["artefacts"]["results/models/a0/call"] = "0" * 64
+    proof["environment"]["libraries"]["torch"] = "1.0"
+    (tmp_path / "other.json").write_text(json.dumps(proof))
+    arguments = ["verify", "--against", str(tmp_path / "other.json"), "--out", str(tmp_path / "d.json")]
+    out = command(project, "pocketlm", *arguments, "--from", "call-a0")
+    assert "within tolerance  results/models/a0/call\n" in out
+    assert "first stage that is not identical: call-a0" in out and "torch 1.0 -> 2.13.0" in out
+    proof["environment"]["libraries"]["torch"] = environment.installed("torch")
+    (tmp_path / "other.json").write_text(json.dumps(proof))
+    out = command(project, "pocketlm", *arguments, "--from", "call-a0", status=1)
+    assert "bytes differ on the same kind of machine" in out and "different: " in out
+
+
+def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None:
+    command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))
+    path = project / "params.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("title: PocketLM tiny", "title: Another"))
+    try:
+        out = command(project, "pocketlm", "verify", "--against", str(tmp_path / "c.json"), status=2)
+    finally:
+        path.write_text(before)
+    assert "is not what the certificate is of" in out
+    assert "no such stage" in command(project, "pocketlm", "verify", "--from", "bake", status=2)
+
+
+@pytest.mark.parametrize("where", ["artefact", "cache"])
+def test_flipped_bit_is_named(project: Path, where: str) -> None:
+    """Even where size and time of the file are as before, which DVC would trust."""
+    from pocketlm.engines import intact, store
+
+    artefact = "results/scores/world/a0.json"
+    out = next(out for out in intact.outs(project) if out["path"] == artefact)
+    path = project / artefact if where == "artefact" else intact.cache_file(store.cache(project), out["md5"])
+    state, before = path.stat(), path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(bytes([before[0] ^ 1]) + before[1:])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    try:
+        found = command(project, "pocketlm", "verify", "--bytes", status=1)
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        path.chmod(state.st_mode)
+    assert artefact in found and ("cache object" in found) == (where == "cache")
+    assert "every recorded byte is as it was" in command(project, "pocketlm", "verify", "--bytes")
+
+
+def test_scores_within_three_errors_losses_within_a_fiftieth() -> None:
+    """Against the definition by hand."""
+    wanted = {"base/acc value": 0.5, "base/acc stderr": 0.03, "val_loss": 2.0, "params": 10.0}
+    near = {"base/acc value": 0.42, "base/acc stderr": 0.05, "val_loss": 2.03, "params": 10.0}
+    assert certificate.outside(wanted, near) == []
+    far = {"base/acc value": 0.40, "base/acc stderr": 0.03, "val_loss": 2.05, "params": 11.0}
+    assert [line.partition(":")[0] for line in certificate.outside(wanted, far)] == [
+        "base/acc value",
+        "params",
+        "val_loss",
+    ]
+    assert certificate.outside({"a": 1.0}, {}) == ["a: missing"]
+
+
+def test_gc_shows_then_frees(project: Path, tmp_path: Path) -> None:
+    """What no entry makes and checkpoints of finished trainings; recorded artefacts stay."""
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder, symlinks=True)
+    (folder / "results/scores/world/gone.json").write_text("{}")
+    (folder / "results/checkpoints/base-a0-123").mkdir(parents=True)
+    (folder / "results/checkpoints/base-a0-123/state").write_bytes(bytes(1 << 20))
+    shown = command(folder, "pocketlm", "gc")
+    assert "results/scores/world/gone.json" in shown and "1.0 MiB  results/checkpoints/base-a0-123" in shown
+    assert "1.0 MiB beside the cache" in shown
+    assert (folder / "results/scores/world/gone.json").is_file()
+    command(folder, "pocketlm", "gc", "--apply")
+    assert not (folder / "results/scores/world/gone.json").exists()
+    assert not (folder / "results/checkpoints/base-a0-123").exists()
+    assert "every recorded byte is as it was" in command(folder, "pocketlm", "verify", "--bytes")
+    assert "up to date" in command(folder, "dvc", "status")
+
+
+def test_merge_conflict_says_how_to_settle_it(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text("<<<<<<< ours\nstages: {}\n=======\n>>>>>>> theirs\n")
+    from pocketlm.artifacts import ArtifactError
+    from pocketlm.engines import intact
+
+    with pytest.raises(ArtifactError, match=r"take one side.*dvc checkout"):
+        intact.lock(tmp_path)
