@@ -4,58 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Never
+from typing import Never
 
 from pocketlm import config as schema
+from pocketlm.allowed import problems
 from pocketlm.config import Params
 from pocketlm.deployable import unsupported
 
 SPECIALS = 6  # <|endoftext|> <|pad|> <|user|> <|assistant|> <|end|> <|system|>
 SMALLEST_VOCABULARY = 256 + SPECIALS
-CHOICES = {
-    "Numerics.device": ("cpu", "cuda"),
-    "Numerics.precision": ("fp32", "bf16"),
-    "Source.kind": ("url", "path", "hub", "embedded"),
-    "Corpus.kind": ("text", "chat"),
-    "Part.split": ("all", "train", "heldout"),
-    "Tokenizer.kind": ("bpe", "imported", "compressed"),
-    "Architecture.kind": ("named", "searched", "imported"),
-    "Architecture.activation": ("silu", "relu", "relu2", "gelu"),
-    "Space.activation": ("silu", "relu", "relu2", "gelu"),
-    "Plan.optimizer": ("muon", "adamw"),
-    "Plan.schedule": ("cosine", "wsd", "linear", "constant"),
-    "Device.kind": ("local", "ssh", "adb"),
-    "Device.runtime": ("torch", "llamacpp"),
-    "Profile.runtimes": ("torch", "llamacpp"),
-    "Deployment.phase": ("base", "instruct", "call"),
-    "Deployment.scheme": ("bf16", "int8", "w8a8", "int4", "gguf_q8_0", "gguf_q4_0"),
-    "Deployment.runtime": ("torch", "llamacpp"),
-    "Quantization.method": ("rtn", "gptq"),
-    "Suite.phases": ("base", "instruct", "call"),
-}
-POSITIVE = {  # above 0; every other number is at least 0
-    "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std "
-    "max_seq_len shortcut_ratio",
-    "Device": "threads repeats new_tokens calibration prompts",
-    "Numerics": "threads world_size",
-    "Part": "weight limit",
-    "Plan": "seq_len batch_size steps lr muon_lr rounds checkpoint_every micro_batch log_every validation_batches",
-    "Quantization": "group_size",
-    "Rung": "slots steps",
-    "Space": "n_layers d_model head_dim kv_share ffn_ratio sharing",
-    "Suite": "batch_size max_new_tokens",
-    "Task": "limit",
-    "World": "people places objects stories dialogues calls items",
-}
-SHARES = {
-    "Plan.floor",
-    "Plan.decay",
-    "Plan.round_share",
-    "Plan.beta1",
-    "Plan.beta2",
-    "Part.heldout",
-    "Corpus.validation",
-}
 WORLD_AT_MOST = {"people": 48, "places": 16, "objects": 24}  # names that data/world has
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -76,42 +33,6 @@ class Checker:
         names = sorted(among)
         if value not in names:
             self.refuse(key, f"no {what} {value!r}; there are: {', '.join(names) or 'none'}")
-
-    # ---- single values
-
-    def walk(self, value: Any, key: str) -> None:
-        """Check every field by type: enumerations, signs, shares; and the names of entries."""
-        import dataclasses
-
-        if isinstance(value, dict):
-            for name, entry in value.items():
-                self.walk(entry, f"{key}.{name}")
-        elif isinstance(value, list):
-            for position, entry in enumerate(value):
-                self.walk(entry, f"{key}[{position}]")
-        elif dataclasses.is_dataclass(value):
-            for field in dataclasses.fields(value):
-                inner, path = getattr(value, field.name), f"{key}.{field.name}".lstrip(".")
-                self.scalars(inner, f"{type(value).__name__}.{field.name}", path)
-                self.walk(inner, path)
-
-    def scalars(self, value: Any, kind: str, key: str) -> None:
-        """Check a field's value or, in a list, each of its values."""
-        for one in value if isinstance(value, list) else [value]:
-            if one is None:
-                continue
-            if kind in CHOICES and one not in CHOICES[kind]:
-                self.refuse(key, f"{one!r} is none of: {', '.join(CHOICES[kind])}")
-            if isinstance(one, bool) or not isinstance(one, (int, float)):
-                continue
-            if one != one or one in (float("inf"), float("-inf")):
-                self.refuse(key, "must be a finite number")
-            group, _, field = kind.partition(".")
-            positive = field in POSITIVE.get(group, "").split()
-            if one < 0 or (positive and one == 0):
-                self.refuse(key, f"{one} must be {'above 0' if positive else 'at least 0'}")
-            if kind in SHARES and one > 1:
-                self.refuse(key, f"{one} is a share and must be at most 1")
 
     def entry_names(self) -> None:
         """Entries name files and DVC stages: letters, digits and underscores."""
@@ -340,7 +261,8 @@ class Checker:
 def check(params: Params, name: str = "params.yaml") -> None:
     """Raise ConfigError at the first value that cannot work."""
     checker = Checker(params, name)
-    checker.walk(params, "")
+    for key, problem in problems(params):
+        checker.refuse(key, problem)
     steps: list[Callable[[], None]] = [
         *(checker.entry_names, checker.world, checker.sources, checker.tokenizers, checker.corpora, checker.suites),
         *(checker.plans, checker.models, checker.search, checker.devices, checker.deployments),

@@ -17,7 +17,7 @@ from pocketlm.config import Architecture, ConfigError, Params, parse
 from pocketlm.deployable import OPTIONS, refusal, unsupported
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/config.py\n"
+HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/schema.py\n"
 
 
 @dataclass

@@ -26,7 +26,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
 # These decide what is accepted or shown, never what is computed: params.yaml is complete, so that no default of the
 # schema reaches a result. The package itself holds its version and registers its models for others.
-NEUTRAL = {"pocketlm", "pocketlm.cli", "pocketlm.config", "pocketlm.checks", "pocketlm.progress", "pocketlm.stages"}
+NAMES = ("", ".cli", ".config", ".schema", ".checks", ".allowed", ".typed", ".progress", ".stages")
+NEUTRAL = {f"pocketlm{name}" for name in NAMES}
 MEMORY = Path(".snakemake") / "pocketlm_code.json"
 fresh: list[str] = []
 DISTRIBUTIONS = {"yaml": "PyYAML", "lm_eval": "lm-eval", "hydra": "hydra-core"}
