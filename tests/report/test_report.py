@@ -240,6 +240,14 @@ def test_one_constant_curve_is_drawn() -> None:
     assert "nan" not in plot.svg()
 
 
+def test_show_takes_the_pinned_metric() -> None:
+    about = {"model": "m", "phase": "base", "scheme": "bf16", "suite": "s", "task": "arc", "stderr": 0}
+    rows = [{**about, "metric": "acc", "value": 0.2}, {**about, "metric": "acc_norm", "value": 0.3}]
+    assert show.grid(rows, None, {("s", "arc"): "acc_norm"})[1][-1] == "30.0"
+    assert show.grid(rows, "acc", {("s", "arc"): "acc_norm"})[1][-1] == "20.0"
+    assert show.grid(rows)[1][-1] == "20.0"
+
+
 def test_show(made: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(made)
     run(show_stage, [])

@@ -115,9 +115,10 @@ def speed_line(view: View) -> str:
     if len(speeds) < 2:
         return ""
     slow, fast = speeds[0], speeds[-1]
+    threads = facts[0].get("threads", "?")
     return (
         f"{fast[1]} decodes fastest ({fast[0]:,.0f} tokens/s), {fast[0] / slow[0]:.1f} times as fast as {slow[1]}; "
-        f"speeds are of {facts[0]['device']} with {facts[0].get('threads', '?')} threads."
+        f"speeds are of {facts[0]['device']} with {threads} thread{'' if threads == 1 else 's'}."
     )
 
 

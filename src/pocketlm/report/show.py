@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pocketlm.report.inputs import Row
 from pocketlm.report.tables import DASH, fixed
 from pocketlm.report.views import PHASES
 
+Task = tuple[str, str]  # suite, task
 PERCENT = ("acc", "acc_norm", "exact_match", "name_accuracy", "argument_f1", "em", "f1")
 LAST = {"training": 1, "size": 2, "profile": 3}  # after the scores
 
 
-def shown_metric(rows: Sequence[Row], wanted: str | None) -> dict[tuple[str, str], str]:
-    """{(suite, task): metric}: the wanted one where the task has it, else its first of the usual ones."""
-    found: dict[tuple[str, str], list[str]] = {}
+def shown_metric(rows: Sequence[Row], wanted: str | None, pinned: Mapping[Task, str]) -> dict[Task, str]:
+    """{(suite, task): metric}: the wanted one where the task has it, else the pinned one, else a usual one."""
+    found: dict[Task, list[str]] = {}
     for row in rows:
         found.setdefault((row["suite"], row["task"]), []).append(row["metric"])
-    order = [wanted, "acc", "exact_match", "bits_per_byte", "file_bytes", "decode_tok_s"]
-    return {key: next((m for m in order if m in metrics), sorted(metrics)[0]) for key, metrics in found.items()}
+    usual = ["acc", "exact_match", "bits_per_byte", "file_bytes", "decode_tok_s"]
+    orders = {key: [wanted, pinned.get(key), *usual, *sorted(metrics)] for key, metrics in found.items()}
+    return {key: next(m for m in order if m in found[key]) for key, order in orders.items()}
 
 
 def cell(row: Row | None) -> str:
@@ -34,9 +36,9 @@ def cell(row: Row | None) -> str:
     return fixed(value, 0 if abs(value) >= 100 else 3)
 
 
-def grid(rows: Sequence[Row], metric: str | None = None) -> list[list[str]]:
+def grid(rows: Sequence[Row], metric: str | None = None, pinned: Mapping[Task, str] | None = None) -> list[list[str]]:
     """The lines of the table; the first is the head. Speed has no phase and stands beside every phase."""
-    metrics = shown_metric(rows, metric)
+    metrics = shown_metric(rows, metric, pinned or {})
     shown = [row for row in rows if metrics[row["suite"], row["task"]] == row["metric"]]
     columns = sorted(
         dict.fromkeys((row["suite"], row["task"]) for row in shown), key=lambda column: LAST.get(column[0], 0)

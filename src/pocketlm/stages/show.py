@@ -18,6 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", action="store_true", help="print the tidy rows instead")
 
 
+def pinned(run: str) -> dict[tuple[str, str], str]:
+    """{(suite, task): metric} that the run's params.yaml pins."""
+    from pocketlm.config import load
+
+    suites = load(f"{run}/params.yaml").suites
+    return {(suite, name): task.metric for suite, entry in suites.items() for name, task in entry.tasks.items()}
+
+
 def run(args: argparse.Namespace) -> None:
     """Print the table. Raises ArtifactError where the run has no report yet."""
     from pocketlm.report import show, table
@@ -33,5 +41,5 @@ def run(args: argparse.Namespace) -> None:
     if args.csv:
         table.stream(rows, sys.stdout)
         return
-    print(show.draw(show.grid(rows, args.metric), shutil.get_terminal_size((120, 24)).columns))
+    print(show.draw(show.grid(rows, args.metric, pinned(args.run)), shutil.get_terminal_size((120, 24)).columns))
     print(f"\nPercent ± standard error; all numbers: {path}; the page: {path.replace('table.csv', 'index.html')}")
