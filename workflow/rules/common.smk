@@ -23,7 +23,9 @@ shell.prefix(
 
 COMPUTE = config["numerics"]["threads"]
 RANKS = config["numerics"]["world_size"]
-LAUNCH = "pocketlm" if RANKS == 1 else f"torchrun --standalone --nproc-per-node={RANKS} --module pocketlm"
+LAUNCH = "pocketlm" if RANKS == 1 else f"python -m pocketlm.engines.launch {RANKS}"
+# Asked of a cluster; a local run does not count them. The science is numerics.device, so this is no profile's choice.
+GPU = int(config["numerics"]["device"] == "cuda")
 
 
 wildcard_constraints:
