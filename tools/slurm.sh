@@ -47,6 +47,7 @@ SlurmctldLogFile=$BASE/log/slurmctld.log
 SlurmdLogFile=$BASE/log/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
@@ -82,15 +83,15 @@ start() {
     dd if=/dev/urandom of="$BASE/munge.key" bs=128 count=1 status=none
     chmod 600 "$BASE/munge.key"
     configure "$nodes" >"$BASE/slurm.conf"
-    echo "Name=gpu Count=2" >"$BASE/gres.conf"
+    printf 'Name=gpu File=%s\n' /dev/null /dev/zero >"$BASE/gres.conf"
     ln -s "$BASE/slurm.conf" "$CONF"
     launch munged munged --foreground --force --key-file="$BASE/munge.key" --socket="$BASE/munge.sock" \
         --pid-file="$BASE/munged.run" --log-file="$BASE/log/munged.log" --seed-file="$BASE/munge.seed"
     wait_for "munged" test -S "$BASE/munge.sock"
-    launch slurmctld slurmctld -D -c
+    launch slurmctld slurmctld -D -c -f "$BASE/slurm.conf"
     for ((node = 0; node < nodes; node++)); do
         mkdir -p "$BASE/spool.pocket$node"
-        launch "slurmd$node" slurmd -D -c -N "pocket$node"
+        launch "slurmd$node" slurmd -D -c -f "$BASE/slurm.conf" -N "pocket$node"
     done
     wait_for "the nodes" idle "$nodes"
     sinfo

@@ -1,5 +1,6 @@
 """How a training of several processes is started, and what the cluster profiles say; no scheduler needed."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from stub import STAGES
 
 from pocketlm.config import ConfigError
 from pocketlm.engines.launch import command
+from pocketlm.engines.scheduler_words import listen
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,3 +40,13 @@ def test_slurm_profile_gives_every_stage_memory_and_time() -> None:
     for stage, wanted in profile["set-resources"].items():
         assert {"mem_mb", "runtime"} <= wanted.keys(), stage
         assert all("* attempt" in wanted[name] for name in ("mem_mb", "runtime")), stage
+
+
+def test_schedulers_words_are_printed_and_local_errors_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.Logger("snakemake")
+    listen(logger)
+    listen(logger)
+    logger.error("x", extra={"rule_name": "call", "rule_msg": None, "log": []})
+    assert capsys.readouterr().err == ""
+    logger.error("x", extra={"rule_name": "call", "rule_msg": "Slurm: TIMEOUT", "log": ["a.log"]})
+    assert capsys.readouterr().err == "call: Slurm: TIMEOUT\nlogs: a.log\n"

@@ -156,8 +156,8 @@ def test_gpus_are_asked_for(slurm: None, tmp_path: Path) -> None:
     project = new_project(tmp_path / "project", "numerics.device=cuda", "numerics.world_size=2")
     (project / "src/pocketlm/stages/pretrain.py").write_text("raise SystemExit(3)\n")
     command(project, "snakemake", *PROFILE, "--retries", "0", "--", BASE, status=1)
-    asked = {path.parts[-3]: ask(job, "tres-alloc:200") for job, path in slurm_logs(project).items()}
-    assert "gres/gpu=2" in asked["rule_pretrain"]
+    asked = {path.parts[-3]: ask(job, "tres-per-job:40") for job, path in slurm_logs(project).items()}
+    assert "gpu:2" in asked["rule_pretrain"]
     assert "gpu" not in asked["rule_tokenize"]
 
 
