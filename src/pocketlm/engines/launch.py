@@ -7,6 +7,7 @@ node as the meeting point; how many nodes there are is the cluster profile's bus
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -43,11 +44,13 @@ def command(ranks: int, nodes: list[str], job: str | None, arguments: list[str])
     count = len(nodes)
     if ranks % count:
         raise ConfigError(f"numerics.world_size={ranks} does not divide over {count} nodes; change the profile's nodes")
+    # This runs on the first node. Its own name, not Slurm's for it: by that torchrun knows that it is the meeting point.
+    first = socket.gethostname()
     port = 20000 + int(job or 0) % 10000  # two trainings may share the first node
     return [
         *["srun", f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"],
         *["torchrun", f"--nnodes={count}", f"--nproc-per-node={ranks // count}"],
-        *["--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={nodes[0]}:{port}", *module],
+        *["--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={first}:{port}", *module],
     ]
 
 
