@@ -44,7 +44,7 @@ def command(ranks: int, nodes: list[str], job: str | None, arguments: list[str])
     count = len(nodes)
     if ranks % count:
         raise ConfigError(f"numerics.world_size={ranks} does not divide over {count} nodes; change the profile's nodes")
-    # This runs on the first node. Its own name, not Slurm's for it: by that torchrun knows that it is the meeting point.
+    # This runs on the first node. Its own name, not Slurm's for it: by that torchrun knows the meeting point.
     first = socket.gethostname()
     port = 20000 + int(job or 0) % 10000  # two trainings may share the first node
     return [
