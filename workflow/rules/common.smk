@@ -4,6 +4,7 @@ import os
 from pocketlm.config import ConfigError, load
 from pocketlm.engines import graph
 from pocketlm.engines.closure import code
+from pocketlm.engines.scheduler_words import listen
 
 try:
     load("params.yaml")
@@ -11,6 +12,8 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
+
+listen(logger)  # Snakemake's own, a name of every Snakefile
 
 # Jobs find pocketlm and this copy's sources whether or not the environment is activated; under --sdm conda the
 # environment is Snakemake's. Passive waiting: two torch jobs on two cores else slow each other down many times over.
@@ -23,7 +26,9 @@ shell.prefix(
 
 COMPUTE = config["numerics"]["threads"]
 RANKS = config["numerics"]["world_size"]
-LAUNCH = "pocketlm" if RANKS == 1 else f"torchrun --standalone --nproc-per-node={RANKS} --module pocketlm"
+LAUNCH = "pocketlm" if RANKS == 1 else f"python -m pocketlm.engines.launch {RANKS}"
+# Asked of a cluster; a local run does not count them. The science is numerics.device, so this is no profile's choice.
+GPU = int(config["numerics"]["device"] == "cuda")
 
 
 wildcard_constraints:

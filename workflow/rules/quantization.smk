@@ -16,6 +16,8 @@ rule quantize:
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
+    resources:
+        gpu=GPU,
     params:
         cfg=sel(of(graph.deployments.deployment_keys, "model"), "quantization", "numerics"),
         tokens=option("--tokens", "tokens"),

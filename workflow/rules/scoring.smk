@@ -16,6 +16,8 @@ rule score:
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
+    resources:
+        gpu=GPU,
     params:
         cfg=sel(of(graph.deployments.score_keys, "suite", "model")),
         deploy=option("--deploy", "deploy"),

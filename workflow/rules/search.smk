@@ -34,6 +34,8 @@ rule trial:
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
+    resources:
+        gpu=GPU,
     params:
         cfg=sel(of(graph.search.trial_keys)),
     shell:
@@ -76,6 +78,8 @@ rule random:
     conda:
         "../envs/pocketlm.yaml"
     threads: COMPUTE
+    resources:
+        gpu=GPU,
     params:
         cfg=sel(of(graph.search.random_keys)),
     shell:

@@ -19,7 +19,9 @@ rule pretrain:
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
-    threads: COMPUTE
+    threads: COMPUTE * RANKS
+    resources:
+        gpu=GPU * RANKS,
     params:
         cfg=sel(of(graph.models.base_keys, "model")),
         launch=LAUNCH,
@@ -71,7 +73,9 @@ rule instruct:
     priority: 45
     conda:
         "../envs/pocketlm.yaml"
-    threads: COMPUTE
+    threads: COMPUTE * RANKS
+    resources:
+        gpu=GPU * RANKS,
     params:
         cfg=sel(of(graph.models.instruct_keys, "model")),
         launch=LAUNCH,
@@ -101,7 +105,9 @@ rule call:
     priority: 40
     conda:
         "../envs/pocketlm.yaml"
-    threads: COMPUTE
+    threads: COMPUTE * RANKS
+    resources:
+        gpu=GPU * RANKS,
     params:
         cfg=sel(of(graph.models.call_keys, "model")),
         launch=LAUNCH,
