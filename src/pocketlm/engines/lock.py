@@ -78,9 +78,7 @@ def in_dvc_table(folder: Path) -> Iterator[None]:
     except LockError as error:
         found = re.search(r"\(PID (\d+)\): (.*)", str(error))
         holder = f"{found[2]} (process {found[1]})" if found else "DVC"
-        raise ArtifactError(
-            f"{folder}: {holder} is at work in this run folder; wait for its end, or stop it"
-        ) from None
+        raise ArtifactError(f"{folder}: {holder} is at work in this run folder; wait for its end, or stop it") from None
     with stack:
         yield
 
