@@ -57,7 +57,7 @@ def timed(what: str, bound: float, repeats: int, function: Callable[[], object])
 def demo(folder: Path, repeats: int) -> list[Figure]:
     """The finished demo, in which nothing is to be done."""
     command(folder, "pocketlm", "compose", "recipe=demo")
-    command(folder, "pocketlm", "run", "-j", "all")
+    command(folder, "pocketlm", "run")
 
     def noop() -> None:
         assert "Nothing to be done" in command(folder, "snakemake")

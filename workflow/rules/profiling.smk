@@ -35,7 +35,12 @@ rule profile:
         "../envs/pocketlm.yaml"
     threads: workflow.cores
     params:
-        cfg=sel("profiles.{profile}", "devices.{device}", of(graph.deployments.profile_keys, "profile"), "numerics.precision"),
+        cfg=sel(
+            "profiles.{profile}",
+            "devices.{device}",
+            of(graph.deployments.profile_keys, "profile"),
+            "numerics.precision",
+        ),
         arch=option("--arch", "arch"),
     shell:
         "pocketlm profile --entry {wildcards.profile} {params.arch} --out {output} 2>&1 | tee -i {log}"
