@@ -8,7 +8,6 @@ import sys
 
 import rdflib.plugins.shared.jsonld.context as context
 import rdflib.plugins.shared.jsonld.util as util
-from rocrate_validator.cli.main import cli
 
 TERMS = {
     "@vocab": "http://schema.org/",
@@ -27,5 +26,7 @@ def local(source, *arguments, **options):
 
 
 util.source_to_json = context.source_to_json = local
+from rocrate_validator.cli.main import cli  # noqa: E402, which takes the names as they are then
+
 sys.argv[0] = "rocrate-validator"
 cli()

@@ -41,7 +41,7 @@ def test_required_properties(crate: Path, recorded: Path) -> None:
     action = entities[mentions[0]["@id"]]
     assert action["@type"] == "CreateAction" and action["instrument"]["@id"] == "Snakefile"
     results = {entity["@id"].removeprefix("#") for entity in action["result"]}
-    made = {str(path.relative_to(recorded)) for path in (recorded / "results/models/a0").glob("*")}
+    made = {str(path.relative_to(recorded)) for path in (recorded / "results/models/a0").glob("[!.]*")}
     assert made and made <= results and "results/scores/world/a0.json" in results
 
 

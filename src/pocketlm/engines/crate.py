@@ -78,7 +78,9 @@ def result(crate: Any, folder: Path, path: str, whole: bool) -> Any:
 def add_workflow(crate: Any) -> Any:
     """The Snakefile as the main entity, with its rules beside it."""
     version = pins()["snakemake"]
-    words = {"name": "PocketLM", "license": {"@id": LICENSE}, "softwareVersion": str(environment.commit()["commit"])}
+    words: dict[str, Any] = {"name": "PocketLM", "license": {"@id": LICENSE}}
+    if environment.commit()["commit"]:
+        words["softwareVersion"] = environment.commit()["commit"]
     flow = crate.add_workflow(
         ROOT / "Snakefile", "Snakefile", properties=words, main=True, lang="snakemake", lang_version=version
     )
