@@ -15,6 +15,7 @@ from pathlib import Path
 from pocketlm.artifacts import ArtifactError
 from pocketlm.engines import store
 from pocketlm.engines.closure import ROOT
+from pocketlm.engines.dag import need_params
 from pocketlm.engines.record import record
 from pocketlm.engines.sync import sync
 
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Sync, run, record; returns Snakemake's exit status, or 1 where the engines do not agree."""
     if "DVC_STAGE" in os.environ:
         raise ArtifactError("inside a DVC stage; dvc repro records by itself")
+    need_params(args.folder)
     if (args.folder / "dvc.lock").is_file():
         clean, left = sync(args.folder)
         print(f"synced {len(clean)} of {len(clean) + len(left)} jobs", file=sys.stderr)
