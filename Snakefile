@@ -30,6 +30,10 @@ rule all:
         graph.everything.artefacts(config),
 
 
+onstart:
+    be_alone()
+
+
 onsuccess:
     print(next_step(), file=sys.stderr)
 

@@ -50,10 +50,12 @@ COMMANDS = {
     "generate": Command("pocketlm.stages.generate", "continue a prompt with a produced model"),
     "chat": Command("pocketlm.stages.chat", "talk to a produced model"),
     "diff": Command("pocketlm.stages.diff", "compare two runs: parameters, scores, bytes"),
+    "run": Command("pocketlm.engines.run", "sync, snakemake, record: make what is missing, both engines clean"),
     "dvc": Command("pocketlm.engines.generate", "write dvc.yaml from the Snakefile's DAG, or check it (--check)"),
     "record": Command("pocketlm.engines.record", "tell DVC what Snakemake made"),
     "sync": Command("pocketlm.engines.sync", "tell Snakemake what DVC restored"),
     "verify": Command("pocketlm.engines.verify", "make a run again in a clean copy and certify that it is the same"),
+    "crate": Command("pocketlm.engines.crate", "export a finished run as a Workflow Run RO-Crate"),
     "gc": Command("pocketlm.engines.gc", "show what takes disk and is needed by nothing; --apply frees it"),
     "code": Command("pocketlm.engines.closure", "write what each stage depends on in code (Snakemake does it too)"),
     "pin": Command("pocketlm.stages.pin", "resolve a URL, file or hub branch to pinned content"),
@@ -76,7 +78,8 @@ def execute(name: str, command: Command, arguments: list[str]) -> int:
     module.add_arguments(parser)
     if name in STAGES and not any(action.dest == "params" for action in parser._actions):
         parser.add_argument("--params", default="params.yaml", help="the run's configuration (default: params.yaml)")
-    status = module.run(parser.parse_args(arguments))
+    arrange = getattr(module, "arrange", list)  # of a command that hands arguments on
+    status = module.run(parser.parse_args(arrange(arguments)))
     return int(status or 0)
 
 

@@ -1,11 +1,14 @@
 # Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph.py.
 import os
 
+from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError, load
-from pocketlm.engines import graph
+from pocketlm.engines import graph, lock
 from pocketlm.engines.closure import code
 from pocketlm.engines.scheduler_words import listen
 
+if workflow.is_main_process:
+    lock.clear_killed(Path("."))
 try:
     load("params.yaml")
 except ConfigError as error:
@@ -88,6 +91,15 @@ def lists(names, **renamed):
 def one_of(names):
     """A wildcard constraint that allows just these names."""
     return "|".join(names) or "NONE"
+
+
+def be_alone():
+    """Refuse to run beside another writer of this run folder; Snakemake's own lock lets some pass."""
+    try:
+        lock.keep(Path("."), "snakemake")
+    except ArtifactError as error:
+        print(f"snakemake: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def next_step():

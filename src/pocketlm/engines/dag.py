@@ -75,14 +75,19 @@ class Dag:
         self.workflow.async_run(self.workflow.persistence.finished(job))
 
 
+def need_params(folder: Path) -> None:
+    """Raise ArtifactError unless this is a run folder."""
+    if not (folder / "params.yaml").is_file():
+        raise ArtifactError(f"{folder}/params.yaml: no such file; write it with: pocketlm compose recipe=demo")
+
+
 @contextlib.contextmanager
 def open_dag(folder: Path) -> Iterator[Dag]:
     """The DAG of a run folder; the working directory is the run folder inside the block."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types as settings
 
-    if not (folder / "params.yaml").is_file():
-        raise ArtifactError(f"{folder}/params.yaml: no such file; write it with: pocketlm compose recipe=demo")
+    need_params(folder)
     before = Path.cwd()
     os.environ.setdefault("POCKETLM_QUIET", "1")
     quiet = settings.OutputSettings(quiet={settings.Quietness.ALL}, enable_file_logging=False)

@@ -7,13 +7,14 @@ checkpoint of a training that is not finished.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketlm.engines import store
+from pocketlm.engines import lock, store
 from pocketlm.engines.dag import Job, open_dag
 
 PHASES = {"pretrain": "base"}  # checkpoints are named by phase, stages by rule
@@ -80,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Show, and free where asked."""
+    with lock.alone(args.folder, "pocketlm gc") if args.apply else contextlib.nullcontext():
+        show(args)
+
+
+def show(args: argparse.Namespace) -> None:
+    """Show, and free where asked, in a run folder that nothing else writes to."""
     with open_dag(args.folder) as dag:
         jobs = dag.jobs
     spare = [*orphans(args.folder, jobs), *checkpoints(args.folder, jobs)]

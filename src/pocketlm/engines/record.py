@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from pocketlm.artifacts import ArtifactError, check_manifest
-from pocketlm.engines import generate, store
+from pocketlm.engines import generate, lock, store
 from pocketlm.engines.dag import Job, open_dag
 
 
@@ -27,14 +27,15 @@ def check_folders(folder: Path, jobs: list[Job]) -> None:
 
 def record(folder: Path) -> tuple[list[str], list[Job]]:
     """(recorded stages, jobs that are not up to date) of a run folder."""
-    with open_dag(folder) as dag:
-        jobs = dag.jobs
-    generate.write(folder, jobs)
-    changed = store.changed(folder)
-    exist = [job for job in jobs if all((folder / path).exists() for path in job.outputs)]
-    ready = [job for job in exist if job.name in changed and not job.needed]
-    check_folders(folder, ready)
-    store.commit(folder, [*(["code"] if "code" in changed else []), *(job.name for job in ready)])
+    with lock.alone(folder, "pocketlm record"):
+        with open_dag(folder) as dag:
+            jobs = dag.jobs
+        generate.write(folder, jobs)
+        changed = store.changed(folder)
+        exist = [job for job in jobs if all((folder / path).exists() for path in job.outputs)]
+        ready = [job for job in exist if job.name in changed and not job.needed]
+        check_folders(folder, ready)
+        store.commit(folder, [*(["code"] if "code" in changed else []), *(job.name for job in ready)])
     return [job.name for job in ready], [job for job in jobs if job.needed]
 
 

@@ -10,13 +10,13 @@ import argparse
 import time
 from pathlib import Path
 
-from pocketlm.engines import generate, store
+from pocketlm.engines import generate, lock, store
 from pocketlm.engines.dag import open_dag
 
 
 def sync(folder: Path) -> tuple[list[str], list[str]]:
     """(jobs that Snakemake now holds up to date, jobs left as they were) of a run folder."""
-    with open_dag(folder) as dag:
+    with lock.alone(folder, "pocketlm sync"), open_dag(folder) as dag:
         generate.write(Path("."), dag.jobs)
         changed = store.changed(Path("."))
         start = time.time() - len(dag.jobs)

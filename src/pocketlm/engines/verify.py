@@ -8,10 +8,8 @@ different.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,9 +18,9 @@ from typing import Any
 
 from pocketlm.artifacts import ArtifactError, sha256, write_json
 from pocketlm.config import ConfigError
-from pocketlm.engines import certificate, environment, intact, verdict
-from pocketlm.engines.closure import ROOT
+from pocketlm.engines import certificate, environment, intact, lock, verdict
 from pocketlm.engines.dag import Job, open_dag
+from pocketlm.engines.run import snakemake
 from pocketlm.engines.verdict import DIFFERENT, IDENTICAL, Finding
 
 
@@ -41,19 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verify; returns the exit status."""
-    if args.bytes or (not args.against and (args.folder / "dvc.lock").is_file()):
-        check_bytes(args.folder)
-        if args.bytes:
-            print(f"{args.folder}: every recorded byte is as it was")
-            return 0
-    params, jobs = read(args.folder)
-    proof = certificate.load(args.against) if args.against else certificate.make(args.folder, jobs, params)
-    if sha256(args.folder / "params.yaml") != proof["params"]:
-        raise ConfigError(f"{args.folder}/params.yaml: is not what the certificate is of; check out its commit")
+    with lock.alone(args.folder, "pocketlm verify"):  # of a run that goes on there is nothing to certify
+        if args.bytes or (not args.against and (args.folder / "dvc.lock").is_file()):
+            check_bytes(args.folder)
+            if args.bytes:
+                print(f"{args.folder}: every recorded byte is as it was")
+                return 0
+        params, jobs = read(args.folder)
+        proof = certificate.load(args.against) if args.against else certificate.make(args.folder, jobs, params)
+        if sha256(args.folder / "params.yaml") != proof["params"]:
+            raise ConfigError(f"{args.folder}/params.yaml: is not what the certificate is of; check out its commit")
+        rerun = chosen(jobs, args.start, args.sample, args.seed)
+        copy = args.into or Path(tempfile.mkdtemp(prefix="pocketlm-verify-"))
+        prepare(args.folder, copy, jobs, rerun, proof["facts"])
     now = environment.describe(params["numerics"])
-    rerun = chosen(jobs, args.start, args.sample, args.seed)
-    copy = args.into or Path(tempfile.mkdtemp(prefix="pocketlm-verify-"))
-    prepare(args.folder, copy, jobs, rerun, proof["facts"])
     make_again(copy, jobs, rerun)
     same = environment.same_kind(proof["environment"], now)
     findings = verdict.compare(copy, jobs, rerun, proof, same)
@@ -122,13 +121,11 @@ def place(source: Path, target: Path, fact: Any) -> None:
 def make_again(copy: Path, jobs: list[Job], rerun: set[str]) -> None:
     """Run the chosen stages in the copy by Snakemake. A failing one is left to the comparison, which names it."""
     targets = [job.outputs[0] for job in jobs if job.name in rerun]
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--", *targets]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(command, cwd=copy, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")})
-    if done.returncode in (130, -2):
+    status = snakemake(copy, "--", *targets)
+    if status in (130, -2):
         raise KeyboardInterrupt
-    if done.returncode:
-        print(f"verify: snakemake ended with status {done.returncode}; comparing what was made", file=sys.stderr)
+    if status:
+        print(f"verify: snakemake ended with status {status}; comparing what was made", file=sys.stderr)
 
 
 def say(findings: list[Finding], changes: list[str]) -> int:

@@ -1,0 +1,52 @@
+"""``pocketlm run``: sync, snakemake, record in one."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from stub import command, stale
+
+from pocketlm.engines.run import arrange
+
+pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize(
+    "given, want",
+    [
+        ([], [".", "--"]),
+        (["runs/x"], ["runs/x", "--"]),
+        (["--until", "score"], [".", "--", "--until", "score"]),
+        (["runs/x", "-j2", "--", "a"], ["runs/x", "--", "-j2", "--", "a"]),
+        (["--help"], ["--help"]),
+    ],
+)
+def test_arguments_of_snakemake_are_left_alone(given: list[str], want: list[str]) -> None:
+    assert arrange(given) == want
+
+
+def test_run_after_restoring_and_after_a_failure(recorded: Path, tmp_path: Path) -> None:
+    """What DVC restored is not made again; what fails is named, the rest recorded; repaired, both engines are clean."""
+    project = tmp_path / "project"
+    shutil.copytree(recorded, project, symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
+    out = command(project, "pocketlm", "run")
+    assert "synced 38 of 38 jobs" in out and "Nothing to be done" in out
+    assert out.strip().endswith("pocketlm run: recorded 0 stages; Snakemake and DVC have nothing to do")
+    stage = project / "src/pocketlm/stages/call.py"
+    good = stage.read_text()
+    changed = good.replace("text = digest([", "text = digest([1, ")
+    failing = 'def run(args):\n    if args.entry == ["phonelm"]:\n        raise ValueError("bad batch")\n'
+    stage.write_text(changed.replace("def run(args):\n", failing))
+    out = command(project, "pocketlm", "run", ".", "-j2", status=1)
+    last = out.strip().splitlines()[-1]
+    assert "not up to date: call-phonelm" in last and "call-a0" not in last
+    stage.write_text(changed)
+    out = command(project, "pocketlm", "run", "-j2")
+    assert out.strip().endswith("Snakemake and DVC have nothing to do")
+    assert stale(project) == ([], [])
+
+
+def test_looking_records_nothing(recorded: Path) -> None:
+    assert "recorded" not in command(recorded, "pocketlm", "run", "-n")
+    assert "no such file" in command(recorded, "pocketlm", "run", "nowhere", status=1)
+    assert not (recorded / "nowhere").exists()
