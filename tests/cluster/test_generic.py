@@ -53,6 +53,7 @@ def test_jobs_are_submitted_and_their_end_is_seen(project: Path) -> None:
     assert "ngpus=0" in calibrate
 
 
+@pytest.mark.full
 def test_failed_job_is_retried_with_more(project: Path) -> None:
     (project / "src/pocketlm/stages/download.py").write_text("raise SystemExit(3)\n")
     out = command(project, "snakemake", *PROFILE, "--", WORLD, status=1)

@@ -11,7 +11,7 @@ import pytest
 from stub import command
 
 pytest.importorskip("rocrate", reason="the extra pocketlm[crate] is not installed")
-pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 NETWORK = {"ro-crate-1.1_3.1", "ro-crate-1.1_3.2"}  # fetch the context; see roc_offline.py
 
 

@@ -8,7 +8,7 @@ from stub import command, stale
 
 from pocketlm.engines.run import arrange
 
-pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def test_arguments_of_snakemake_are_left_alone(given: list[str], want: list[str]
     assert arrange(given) == want
 
 
+@pytest.mark.full
 def test_run_after_restoring_and_after_a_failure(recorded: Path, tmp_path: Path) -> None:
     """What DVC restored is not made again; what fails is named, the rest recorded; repaired, both engines are clean."""
     project = tmp_path / "project"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from stub import command, environment, stale
 
-pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 WAIT = """def run(args):
     import time
     Path("started").touch()

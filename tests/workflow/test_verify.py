@@ -10,7 +10,7 @@ from stub import command
 
 from pocketlm.engines import certificate, environment
 
-pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
