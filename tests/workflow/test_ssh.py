@@ -16,7 +16,7 @@ pytest.importorskip("dvc_ssh", reason="the extra pocketlm[ssh] is not installed"
 SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
 pytestmark = [
     pytest.mark.full,
-    pytest.mark.xdist_group("verify"),
+    pytest.mark.xdist_group("recorded"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(SSHD is None, reason="there is no sshd on this machine (Debian: openssh-server)"),
 ]
