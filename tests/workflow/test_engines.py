@@ -174,7 +174,9 @@ def test_one_failing_model_leaves_the_others_and_a_report(project: Path, tmp_pat
     stage = clone / "src/pocketlm/stages/pretrain.py"
     good = stage.read_text()
     raising = 'def run(args):\n    if args.entry == ["phonelm"]:\n        raise ArtifactError("step 7, batch 7: NaN")\n'
-    stage.write_text(good.replace("def run(args):\n", raising).replace("import canonical", "import ArtifactError, canonical"))
+    stage.write_text(
+        good.replace("def run(args):\n", raising).replace("import canonical", "import ArtifactError, canonical")
+    )
     out = command(clone, "snakemake", "-j2", status=1)
     assert "pocketlm pretrain phonelm: step 7, batch 7: NaN" in out
     assert "results/report/partial/index.html" in out
