@@ -5,10 +5,12 @@ A stub writes, for every output that its command line names, a digest of its ent
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +110,25 @@ def copy_project(folder: Path, stubbed: bool) -> Path:
             (folder / f"src/pocketlm/stages/{stage}.py").write_text(STUB.format(inputs=inputs, outputs=outputs))
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
+
+
+def clone_of(project: Path, folder: Path) -> Path:
+    """A second copy as git would make it: committed files, no artefacts, no cache."""
+    left = shutil.ignore_patterns(".snakemake", "cache", "tmp", "*.bin", "facts", "search", "scores", "deploy")
+    shutil.copytree(project, folder, symlinks=True, ignore=left)
+    return folder
+
+
+@contextlib.contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """The file with ``old`` replaced inside the block, and as it was after it."""
+    before = path.read_text()
+    assert old in before, f"{path}: {old!r} is not in it"
+    path.write_text(before.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 STALE = """

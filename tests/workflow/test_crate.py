@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub import command
+from stub import command, edited
 
-pytest.importorskip("rocrate", reason="the extra pocketlm[crate] is not installed")
 pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 NETWORK = {"ro-crate-1.1_3.1", "ro-crate-1.1_3.2"}  # fetch the context; see roc_offline.py
 
@@ -91,11 +90,6 @@ def test_whole_and_refusals(recorded: Path, tmp_path: Path) -> None:
     path = "results/models/a0/call/data.bin"
     assert (tmp_path / "crate" / path).read_bytes() == (recorded / path).read_bytes()
     assert "is there already" in command(recorded, "pocketlm", "crate", "--out", str(tmp_path), status=1)
-    params = recorded / "params.yaml"
-    before = params.read_text()
-    params.write_text(before.replace("title: PocketLM tiny", "title: Another"))
-    try:
+    with edited(recorded / "params.yaml", "title: PocketLM tiny", "title: Another"):
         out = command(recorded, "pocketlm", "crate", "--out", str(tmp_path / "other"), status=1)
-    finally:
-        params.write_text(before)
     assert "not finished: report" in out and not (tmp_path / "other").exists()

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stub import command, copy_project, stale
+from stub import command, copy_project, edited, stale
 
 pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(900)]
 
@@ -61,14 +61,8 @@ print(len(stages), "equal")
 )
 def test_changed_parameter(project: Path, old: str, new: str, some: tuple[str, ...], others: tuple[str, ...]) -> None:
     """The same set is stale in both engines, and none after the change is taken back."""
-    path = project / "params.yaml"
-    before = path.read_text()
-    assert old in before
-    path.write_text(before.replace(old, new))
-    try:
+    with edited(project / "params.yaml", old, new):
         snakemake, dvc = stale(project)
-    finally:
-        path.write_text(before)
     assert snakemake == dvc
     assert set(some) <= set(snakemake)
     assert not set(others) & set(snakemake)
@@ -85,13 +79,8 @@ def test_changed_parameter(project: Path, old: str, new: str, some: tuple[str, .
 )
 def test_edited_source(project: Path, old: str, new: str, names: set[str]) -> None:
     """An edited formula makes exactly its stages stale, an edited docstring none."""
-    path = project / "src/pocketlm/stages/call.py"
-    before = path.read_text()
-    path.write_text(before.replace(old, new))
-    try:
+    with edited(project / "src/pocketlm/stages/call.py", old, new):
         snakemake, dvc = stale(project)
-    finally:
-        path.write_text(before)
     assert snakemake == dvc
     assert names <= set(snakemake)
     assert "instruct-a0" not in snakemake
@@ -100,13 +89,8 @@ def test_edited_source(project: Path, old: str, new: str, names: set[str]) -> No
 
 def test_upgraded_library(project: Path) -> None:
     """Stub stages call no library: a new pin of one leaves them fresh, in both engines."""
-    path = project / "requirements.txt"
-    before = path.read_text()
-    path.write_text(before.replace("torch==2.13.0", "torch==2.14.0"))
-    try:
+    with edited(project / "requirements.txt", "torch==2.13.0", "torch==2.14.0"):
         assert stale(project) == ([], [])
-    finally:
-        path.write_text(before)
 
 
 def test_edited_output_is_refused(project: Path) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stub import command, stale
+from stub import clone_of, command, stale
 
-pytest.importorskip("dvc_ssh", reason="the extra pocketlm[ssh] is not installed")
 SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
 pytestmark = [
     pytest.mark.full,
@@ -80,8 +79,7 @@ def test_push_and_pull_over_ssh(recorded: Path, tmp_path: Path, server: tuple[in
     command(project, "dvc", "remote", "modify", "--local", "far", "keyfile", str(key))
     command(project, "dvc", "push", "-q")
     assert len(list((store / "files/md5").glob("*/*"))) > 50
-    left = shutil.ignore_patterns(".snakemake", "cache", "tmp", "*.bin", "facts", "search", "scores", "deploy")
-    shutil.copytree(project, clone, symlinks=True, ignore=left)
+    clone_of(project, clone)
     command(clone, "dvc", "pull", "-q")
     assert "synced 38 of 38 jobs" in command(clone, "pocketlm", "sync")
     assert stale(clone) == ([], [])

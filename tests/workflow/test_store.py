@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stub import command, environment, stale
+from stub import clone_of, command, environment, stale
 
 pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 WAIT = """def run(args):
@@ -101,13 +101,6 @@ def test_killed_run_leaves_no_lock(project: Path, running: list[subprocess.Popen
     (project / "go").touch()
     time.sleep(2)  # the orphaned stage ends
     assert command(project, "pocketlm", "run", "-j2").strip().endswith("Snakemake and DVC have nothing to do")
-
-
-def clone_of(project: Path, folder: Path) -> Path:
-    """A second copy as git would make it: committed files, no artefacts, no cache."""
-    left = shutil.ignore_patterns(".snakemake", "cache", "tmp", "*.bin", "facts", "search", "scores", "deploy")
-    shutil.copytree(project, folder, symlinks=True, ignore=left)
-    return folder
 
 
 def test_remote_that_is_missing_or_lacks_an_object(recorded: Path, tmp_path: Path) -> None:

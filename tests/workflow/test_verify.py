@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stub import command
+from stub import command, edited
 
-from pocketlm.engines import certificate, environment
+from pocketlm.engines import certificate, environment, verdict
+from pocketlm.engines.dag import Job
 
 pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 
@@ -53,13 +54,8 @@ def test_certificate_of_a_second_machine(project: Path, tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None:
     command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))
-    path = project / "params.yaml"
-    before = path.read_text()
-    path.write_text(before.replace("title: PocketLM tiny", "title: Another"))
-    try:
+    with edited(project / "params.yaml", "title: PocketLM tiny", "title: Another"):
         out = command(project, "pocketlm", "verify", "--against", str(tmp_path / "c.json"), status=2)
-    finally:
-        path.write_text(before)
     assert "is not what the certificate is of" in out
     assert "no such stage" in command(project, "pocketlm", "verify", "--from", "bake", status=2)
 
@@ -98,6 +94,15 @@ def test_scores_within_three_errors_losses_within_a_fiftieth() -> None:
         "val_loss",
     ]
     assert certificate.outside({"a": 1.0}, {}) == ["a: missing"]
+
+
+def test_stage_that_was_not_made_is_different(tmp_path: Path) -> None:
+    """A failed or interrupted rerun is compared too: what is missing is said, its values among it."""
+    path = "results/models/a0/base.metrics.json"
+    job = Job("pretrain-a0", "pretrain", (), (path,), frozenset(), (), "", True, "")
+    proof = {"artefacts": {path: "0" * 64}, "values": {path: {"val_loss": 2.0}}}
+    findings = verdict.compare(tmp_path, [job], {job.name}, proof, same=True)
+    assert [(f.path, f.verdict, f.why) for f in findings] == [(path, "different", "was not made")]
 
 
 def test_gc_shows_then_frees(project: Path, tmp_path: Path) -> None:
