@@ -1,7 +1,8 @@
 # make demo     set everything up, run the demo (15 minutes on 2 cores), show its results
 # make test     set everything up, lint, run the tests        make test-full   the long ones too
+# make test-system   as root on Debian or Ubuntu: install Slurm, OpenSSH, a compiler for llama.cpp; the tests that need them
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tiny test test-full lint format clean
+.PHONY: help setup demo tiny test test-full test-system lint format clean
 SHELL := /bin/bash
 VENV ?= .venv
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -30,6 +31,9 @@ test: setup lint
 
 test-full: setup lint
 	@OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup -m "full or not full" --timeout 3600
+
+test-system: setup
+	@tools/system_tests.sh
 
 lint: setup
 	@ruff check .
