@@ -1,4 +1,4 @@
-# Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph.py.
+# Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph/.
 import os
 
 from pocketlm.artifacts import ArtifactError
