@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pocketlm
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
+from pocketlm.engines.orphan import end_with_engine
 
 
 class Command(NamedTuple):
@@ -73,6 +74,8 @@ def overview() -> str:
 
 def execute(name: str, command: Command, arguments: list[str]) -> int:
     """Import the command's module, parse its arguments and run it; returns the exit status."""
+    if name in STAGES:
+        end_with_engine()
     module = importlib.import_module(command.module)
     parser = argparse.ArgumentParser(prog=f"pocketlm {name}", description=f"{name}: {command.help}.")
     module.add_arguments(parser)

@@ -24,6 +24,7 @@ DEPLOYED = bool(workflow.deployment_settings and workflow.deployment_settings.de
 OURS = f'PATH="{os.path.dirname(sys.executable)}:$PATH"'
 shell.prefix(
     f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive TQDM_DISABLE=1; '
+    + "export POCKETLM_ENGINE=$PPID; "  # a stage ends with its engine: engines/orphan.py
     + ('pocketlm() {{ python -m pocketlm "$@"; }}; ' if DEPLOYED else f"export {OURS}; ")
 )
 

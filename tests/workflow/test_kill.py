@@ -1,0 +1,120 @@
+"""SIGKILL in every stage: of Snakemake alone, or of DVC and all that it started. The next start goes on from there.
+
+A stub stage waits for the file ``go``, so that each kill falls into the stage that it is meant for.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from stub import STAGES, command, environment, stale
+
+from pocketlm.artifacts import sha256
+
+pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(1800)]
+WAIT = """def run(args):
+    import os, time
+    while not Path("go").exists():
+        Path("started").write_text(str(os.getpid()))
+        time.sleep(0.05)
+"""
+RULES = sorted(STAGES.keys() - {"import_model"})  # tiny imports none
+EACH = [pytest.param(rule, marks=[] if rule == "pretrain" else [pytest.mark.full]) for rule in RULES]
+DAG = """
+import json
+from pathlib import Path
+from pocketlm.engines.dag import open_dag
+with open_dag(Path(".")) as dag:
+    print("JOBS", json.dumps({job.rule: [job.name, job.outputs[0]] for job in dag.jobs}))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run."""
+    folder = tmp_path_factory.mktemp("kill") / "project"
+    shutil.copytree(recorded, folder, symlinks=True)
+    command(folder, "pocketlm", "sync")  # the copy has other times
+    return folder
+
+
+@pytest.fixture(scope="module")
+def jobs(project: Path) -> dict[str, list[str]]:
+    """{rule: a stage's name in DVC and its first output}."""
+    found: dict[str, list[str]] = json.loads(command(project, "python", "-c", DAG).rpartition("JOBS ")[2])
+    return found
+
+
+def hashes(project: Path) -> dict[str, str]:
+    """{path: sha256} of every computed artefact; the code's own digests differ, since the test edits code."""
+    results = project / "results"
+    named = {path.relative_to(results): path for path in results.rglob("*") if path.is_file()}
+    return {
+        str(name): sha256(path)
+        for name, path in named.items()
+        if name.parts[0] not in ("logs", "benchmarks", "code") and name.name != ".snakemake_timestamp"
+    }
+
+
+def started(project: Path, process: subprocess.Popen[str]) -> psutil.Process:
+    """The stage's process, once it is at work."""
+    end = time.monotonic() + 120
+    while not (project / "started").is_file() or not (project / "started").read_text():
+        assert process.poll() is None and time.monotonic() < end, (project / "killed.log").read_text()
+        time.sleep(0.05)
+    return psutil.Process(int((project / "started").read_text()))
+
+
+def kill_in(project: Path, rule: str, arguments: list[str], whole: bool) -> None:
+    """Start a command, and kill it (with all that it started, or alone) when the rule's stage is at work."""
+    stage = project / f"src/pocketlm/stages/{rule}.py"
+    if WAIT not in stage.read_text():
+        stage.write_text(stage.read_text().replace("def run(args):\n", WAIT))
+    for name in ("go", "started"):
+        (project / name).unlink(missing_ok=True)
+    with (project / "killed.log").open("w") as out:
+        process = subprocess.Popen(
+            arguments, cwd=project, env=environment(project), stdout=out, stderr=out, text=True, start_new_session=True
+        )
+        at_work = started(project, process)
+        if whole:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        at_work.wait(timeout=10)  # the stage has ended too, although nobody waited for it
+    (project / "go").touch()
+
+
+@pytest.mark.parametrize("rule", EACH)
+def test_snakemake_is_killed(project: Path, jobs: dict[str, list[str]], rule: str) -> None:
+    """Killed alone, so that it can end nothing: its stage ends by itself; the next run makes what is missing."""
+    before = hashes(project)
+    target = jobs[rule][1]
+    kill_in(project, rule, ["snakemake", "-j1", "--", target], whole=False)
+    assert command(project, "pocketlm", "run", "-j2").strip().endswith("Snakemake and DVC have nothing to do")
+    assert hashes(project) == before
+
+
+@pytest.mark.parametrize("rule", EACH)
+def test_dvc_is_killed(project: Path, jobs: dict[str, list[str]], rule: str) -> None:
+    """DVC has deleted the stage's outputs before it runs it; they come back in the same bytes."""
+    before = hashes(project)
+    name = f"dvc.yaml:{jobs[rule][0]}"
+    stage = project / f"src/pocketlm/stages/{rule}.py"
+    stage.write_text(stage.read_text() + "\nCHANGED = True\n")
+    stage.write_text(stage.read_text().replace("def run(args):\n", "def run(args):\n    assert CHANGED\n"))
+    kill_in(project, rule, ["dvc", "repro", name], whole=True)
+    assert "up to date" not in command(project, "dvc", "status", name)
+    command(project, "dvc", "repro", name)
+    command(project, "pocketlm", "sync")
+    snakemake, dvc = stale(project)
+    assert snakemake == dvc
+    assert jobs[rule][0] not in dvc  # the same rule's other entries are: dvc was asked for one
+    assert hashes(project) == before
