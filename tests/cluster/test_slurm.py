@@ -96,6 +96,26 @@ def test_dvc_repro_goes_through_sbatch(slurm: None, tmp_path: Path, monkeypatch:
     assert "tokenizer-world" not in command(project, "dvc", "status", "tokenizer-world")
 
 
+def test_profile_of_a_user_after_a_download_on_the_login_node(
+    slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/cluster.md says it: a copy at home with the partition in it; what was fetched is not submitted."""
+    project = new_project(tmp_path / "project")
+    command(project, "pocketlm", "compose", "recipe=tiny", "--into", "runs/first")
+    home = tmp_path / "config"
+    shutil.copytree(project / "workflow/profiles/slurm", home / "snakemake/cluster")
+    with (home / "snakemake/cluster/config.yaml").open("a") as profile:
+        profile.write("default-resources:\n  slurm_partition: main\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    command(project, "snakemake", "--directory", "runs/first", "--until", "download", "import_model")
+    run = project / "runs/first"
+    assert (run / WORLD).is_file() and not slurm_logs(run)
+    tokenizer = "results/tokenizers/world.manifest.json"
+    command(project, "snakemake", "--directory", "runs/first", "--profile", "cluster", "--", tokenizer)
+    ((job, path),) = slurm_logs(run).items()
+    assert path.parts[-3] == "rule_tokenizer" and ask(job, "Partition") == "main"
+
+
 def test_unknown_partition_ends_with_the_schedulers_words(slurm: None, tmp_path: Path) -> None:
     project = new_project(tmp_path / "project")
     partition = ("--default-resources", "slurm_partition=nowhere")

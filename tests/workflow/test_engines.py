@@ -1,5 +1,6 @@
 """Snakemake and DVC agree, on the stub stages: recorded, restored, and stale for the same reasons."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -55,9 +56,10 @@ print(len(stages), "equal")
         ("title: PocketLM tiny", "title: Another", ("report",), ("score-world-a0",)),
         ("group_size: 32", "group_size: 64", ("quantize-a0", "score-world-a0", "report"), ("call-a0",)),
         ("  stories: 600", "  stories: 601", ("download-world", "pretrain-a0", "report"), ("calibrate-local",)),
+        ("    seed: 0\n", "    seed: 1\n", ("pretrain-a0", "report"), ("select", "tokenizer-world")),
         ("n_layers: [3,", "n_layers: [2,", ("propose", "select", "pretrain-a0"), ("pretrain-phonelm",)),
     ],
-    ids=["spaces", "title", "group", "world", "list"],
+    ids=["spaces", "title", "group", "world", "seed", "list"],
 )
 def test_changed_parameter(project: Path, old: str, new: str, some: tuple[str, ...], others: tuple[str, ...]) -> None:
     """The same set is stale in both engines, and none after the change is taken back."""
@@ -87,23 +89,69 @@ def test_edited_source(project: Path, old: str, new: str, names: set[str]) -> No
     assert stale(project) == ([], [])
 
 
-def test_upgraded_library(project: Path) -> None:
-    """Stub stages call no library: a new pin of one leaves them fresh, in both engines."""
-    with edited(project / "requirements.txt", "torch==2.13.0", "torch==2.14.0"):
-        assert stale(project) == ([], [])
+@pytest.mark.full
+def test_upgraded_library(project: Path, tmp_path: Path) -> None:
+    """A new pin makes the stages that call the library stale, in both engines, and no others."""
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone, symlinks=True)
+    stub = clone / "src/pocketlm/stages/call.py"
+    stub.write_text(stub.read_text().replace("from pathlib", "import torch\nfrom pathlib"))
+    command(clone, "pocketlm", "run", "-j2")
+    with edited(clone / "requirements.txt", "torch==2.13.0", "torch==2.14.0"):
+        snakemake, dvc = stale(clone)
+    assert snakemake == dvc
+    assert {name.partition("-")[0] for name in dvc} == {"call", "quantize", "score", "report"}
+    with edited(clone / "requirements.txt", "lm-eval==", "lm-eval==9"):
+        assert stale(clone) == ([], [])
 
 
-def test_edited_output_is_refused(project: Path) -> None:
-    """A hand-edited artefact is not recorded as what was made."""
-    path = project / "results/models/a0/call/data.bin"
-    before = path.read_bytes()
+@pytest.mark.parametrize("name", ["models/a0/call/data.bin", "scores/world/a0.json"])
+def test_hand_edited_output(project: Path, name: str) -> None:
+    """It is not recorded as what was made; after a sync both engines make it again, with what depends on it."""
+    path = project / "results" / name
+    before, times = path.read_bytes(), path.stat()
     path.write_bytes(b"other")
-    try:
-        assert "call-a0" in stale(project)[1]
-        out = command(project, "pocketlm", "record", status=1)
-        assert "results/models/a0/call/data.bin: changed since it was made" in out
-    finally:
-        path.write_bytes(before)
+    out = command(project, "pocketlm", "record", status=1)
+    assert f"results/{Path(name).parent if path.suffix == '.bin' else name}: changed since it was made" in out
+    command(project, "pocketlm", "sync")
+    snakemake, dvc = stale(project)
+    assert snakemake == dvc
+    assert {"score-world-a0", "report"} <= set(dvc) and ("call-a0" in dvc) == (path.suffix == ".bin")
+    path.write_bytes(before)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    command(project, "pocketlm", "sync")
+    assert stale(project) == ([], [])
+
+
+def test_deleted_intermediate(project: Path) -> None:
+    """Missing in the middle, though everything that came from it is there."""
+    shutil.rmtree(project / "results/models/a0/instruct")
+    snakemake, dvc = stale(project)
+    assert snakemake == dvc
+    assert {"instruct-a0", "call-a0", "report"} <= set(dvc) and "pretrain-a0" not in dvc
+    command(project, "dvc", "checkout", "-q")
+    command(project, "pocketlm", "sync")
+    assert stale(project) == ([], [])
+
+
+@pytest.mark.full
+def test_entry_removed_and_added(project: Path, tmp_path: Path) -> None:
+    """Without a model just what lists it is stale; with it again, just that and its own stages at most."""
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone, symlinks=True)
+    command(clone, "pocketlm", "sync")
+    fewer = ("~models.phonelm", "profiles.models.models=[a0,a1,mobilellm]")
+    command(clone, "pocketlm", "compose", "recipe=tiny", *fewer)
+    command(clone, "pocketlm", "sync")
+    snakemake, dvc = stale(clone)
+    assert snakemake == dvc == ["profile-models", "report"]
+    assert command(clone, "pocketlm", "run", "-j2").strip().endswith("Snakemake and DVC have nothing to do")
+    command(clone, "pocketlm", "compose", "recipe=tiny")
+    command(clone, "pocketlm", "sync")
+    snakemake, dvc = stale(clone)
+    assert snakemake == dvc
+    assert {"profile-models", "report"} <= set(dvc)
+    assert all("phonelm" in name for name in set(dvc) - {"profile-models", "report"})
 
 
 def test_restored_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:

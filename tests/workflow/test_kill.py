@@ -1,6 +1,6 @@
-"""SIGKILL in every stage: of Snakemake alone, or of DVC and all that it started. The next start goes on from there.
+"""SIGKILL in every stage, of Snakemake alone or of DVC and all that it started, and Ctrl-C; a new start goes on.
 
-A stub stage waits for the file ``go``, so that each kill falls into the stage that it is meant for.
+A stub stage waits for the file ``go-RULE``, so that each kill falls into the stage that it is meant for.
 """
 
 import json
@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,10 +18,10 @@ from stub import STAGES, command, environment, stale
 
 from pocketlm.artifacts import sha256
 
-pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("kill"), pytest.mark.timeout(1800)]
 WAIT = """def run(args):
     import os, time
-    while not Path("go").exists():
+    while not Path("go-{rule}").exists():
         Path("started").write_text(str(os.getpid()))
         time.sleep(0.05)
 """
@@ -71,25 +72,30 @@ def started(project: Path, process: subprocess.Popen[str]) -> psutil.Process:
     return psutil.Process(int((project / "started").read_text()))
 
 
-def kill_in(project: Path, rule: str, arguments: list[str], whole: bool) -> None:
-    """Start a command, and kill it (with all that it started, or alone) when the rule's stage is at work."""
+def kill_in(project: Path, rule: str, arguments: list[str], end: Callable[[int], None]) -> None:
+    """Start a command, and end it (a function of its process number) when the rule's stage is at work."""
     stage = project / f"src/pocketlm/stages/{rule}.py"
-    if WAIT not in stage.read_text():
-        stage.write_text(stage.read_text().replace("def run(args):\n", WAIT))
-    for name in ("go", "started"):
+    wait = WAIT.format(rule=rule)
+    if wait not in stage.read_text():
+        stage.write_text(stage.read_text().replace("def run(args):\n", wait))
+    for name in (f"go-{rule}", "started"):
         (project / name).unlink(missing_ok=True)
     with (project / "killed.log").open("w") as out:
         process = subprocess.Popen(
-            arguments, cwd=project, env=environment(project), stdout=out, stderr=out, text=True, start_new_session=True
+            arguments,
+            cwd=project,
+            env=environment(project),
+            stdout=out,
+            stderr=out,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
         )
         at_work = started(project, process)
-        if whole:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
+        end(process.pid)
+        assert process.wait(timeout=60) != 0
         at_work.wait(timeout=10)  # the stage has ended too, although nobody waited for it
-    (project / "go").touch()
+    (project / f"go-{rule}").touch()
 
 
 @pytest.mark.parametrize("rule", EACH)
@@ -97,8 +103,20 @@ def test_snakemake_is_killed(project: Path, jobs: dict[str, list[str]], rule: st
     """Killed alone, so that it can end nothing: its stage ends by itself; the next run makes what is missing."""
     before = hashes(project)
     target = jobs[rule][1]
-    kill_in(project, rule, ["snakemake", "-j1", "--", target], whole=False)
+    kill_in(project, rule, ["snakemake", "-j1", "--", target], lambda number: os.kill(number, signal.SIGKILL))
     assert command(project, "pocketlm", "run", "-j2").strip().endswith("Snakemake and DVC have nothing to do")
+    assert hashes(project) == before
+
+
+@pytest.mark.parametrize("rule", EACH)
+def test_snakemake_is_interrupted(project: Path, jobs: dict[str, list[str]], rule: str) -> None:
+    """Ctrl-C reaches Snakemake and its stage; the next run makes the stage's outputs in the same bytes."""
+    before = hashes(project)
+    target = jobs[rule][1]
+    source = project / f"src/pocketlm/stages/{rule}.py"  # a new formula, so that there is something to do
+    source.write_text(source.read_text().replace("text = digest([", "text = digest([*[], "))
+    kill_in(project, rule, ["snakemake", "-j1", "--", target], lambda number: os.killpg(number, signal.SIGINT))
+    command(project, "snakemake", "-j1", "--", target)
     assert hashes(project) == before
 
 
@@ -110,7 +128,7 @@ def test_dvc_is_killed(project: Path, jobs: dict[str, list[str]], rule: str) -> 
     stage = project / f"src/pocketlm/stages/{rule}.py"
     stage.write_text(stage.read_text() + "\nCHANGED = True\n")
     stage.write_text(stage.read_text().replace("def run(args):\n", "def run(args):\n    assert CHANGED\n"))
-    kill_in(project, rule, ["dvc", "repro", name], whole=True)
+    kill_in(project, rule, ["dvc", "repro", name], lambda number: os.killpg(number, signal.SIGKILL))
     assert "up to date" not in command(project, "dvc", "status", name)
     command(project, "dvc", "repro", name)
     command(project, "pocketlm", "sync")

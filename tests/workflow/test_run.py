@@ -41,6 +41,8 @@ def test_run_after_restoring_and_after_a_failure(recorded: Path, tmp_path: Path)
     out = command(project, "pocketlm", "run", ".", "-j2", status=1)
     last = out.strip().splitlines()[-1]
     assert "not up to date: call-phonelm" in last and "call-a0" not in last
+    snakemake, dvc = stale(project)  # its old outputs and all that was made of them are there, and stale in both
+    assert snakemake == dvc == ["call-phonelm", "quantize-phonelm", "report", "score-world-phonelm"]
     stage.write_text(changed)
     out = command(project, "pocketlm", "run", "-j2")
     assert out.strip().endswith("Snakemake and DVC have nothing to do")

@@ -1,7 +1,7 @@
 """Snakemake's DAG of a run folder, read through its API. The only module that touches private parts of Snakemake.
 
-Private: ``_workflow``, ``_prepare_dag``, ``_build_dag``, ``persistence.finished``, ``dag.needrun``; snakemake is
-pinned for that reason.
+Private: ``_workflow``, ``_prepare_dag``, ``_build_dag``, ``persistence`` (``finished``, ``started``, ``metadata``),
+``dag.needrun``; snakemake is pinned for that reason.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketlm.artifacts import ArtifactError
+from pocketlm.artifacts import ArtifactError, check_manifest
 from pocketlm.engines.closure import ROOT
 
 LARGE = 1 << 50  # checksum files of any size, as the default profile does
+CLOCK = 0.01  # seconds: coarser file systems, and times kept as decimal text
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,39 @@ class Dag:
     def __init__(self, workflow: Any) -> None:
         self.workflow = workflow
         levels = [sorted(level, key=lambda job: list(job.output)) for level in workflow.dag.toposorted()]
-        self.raw = [job for level in levels for job in level if not job.rule.norun]
-        self.jobs = [describe(job, workflow.dag) for job in self.raw]
+        raw = [job for level in levels for job in level if not job.rule.norun]
+        self.jobs = [describe(job, workflow.dag) for job in raw]
+        self.raw = {job.name: own for job, own in zip(self.jobs, raw)}
 
     def mark_finished(self, name: str, time: float) -> None:
         """Write Snakemake's metadata of a job as if it had just made its outputs, at ``time`` (seconds)."""
-        job = next(raw for raw, job in zip(self.raw, self.jobs) if job.name == name)
+        job = self.raw[name]
         for path in job.output:
             for member in [Path(path), *(Path(path) / ".snakemake_timestamp" for _ in range(path.is_directory))]:
                 if path.is_directory:
                     (Path(path) / ".snakemake_timestamp").touch()
                 os.utime(member, (time, time))
         self.workflow.async_run(self.workflow.persistence.finished(job))
+
+    def edited(self, name: str) -> list[str]:
+        """Outputs of a job that somebody changed after it was made."""
+        return [str(path) for path in self.raw[name].output if self.was_edited(path)]
+
+    def was_edited(self, path: Any) -> bool:
+        """A folder's bytes tell, and a file's time: Snakemake noted that of what it made."""
+        if path.is_directory:
+            try:
+                check_manifest(path, f"{path}.manifest.json")
+            except ArtifactError:
+                return True
+            return False
+        record = self.workflow.persistence.metadata(path)
+        made = record and record.endtime
+        return bool(made) and abs(os.lstat(path).st_mtime - made) > CLOCK
+
+    def mark_unfinished(self, name: str) -> None:
+        """Let Snakemake make a job's outputs again."""
+        self.workflow.persistence.started(self.raw[name])
 
 
 def need_params(folder: Path) -> None:
@@ -98,10 +120,12 @@ def open_dag(folder: Path) -> Iterator[Dag]:
                 snakefile=ROOT / "Snakefile",
                 workdir=folder.resolve(),
             )
-            dag_api = workflow_api.dag(dag_settings=settings.DAGSettings(max_checksum_file_size=LARGE))
+            dag_api = workflow_api.dag(
+                dag_settings=settings.DAGSettings(max_checksum_file_size=LARGE, force_incomplete=True)
+            )
             workflow = dag_api.workflow_api._workflow
             workflow.execution_settings = settings.ExecutionSettings(lock=False)
-            workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+            workflow._prepare_dag(forceall=False, ignore_incomplete=False, lock_warn_only=True, nolock=True)
             workflow._build_dag()
             os.chdir(folder if folder.is_absolute() else before / folder)
             yield Dag(workflow)

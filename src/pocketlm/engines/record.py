@@ -1,7 +1,7 @@
 """``pocketlm record``: tell DVC what Snakemake made.
 
 Recorded are the stages that DVC calls changed, that Snakemake holds up to date and whose outputs exist: nothing stale
-is ever called fresh. A folder artefact whose bytes differ from its manifest is refused.
+is ever called fresh. An artefact that somebody changed after it was made is refused.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import os
 import sys
 from pathlib import Path
 
-from pocketlm.artifacts import ArtifactError, check_manifest
+from pocketlm.artifacts import ArtifactError
 from pocketlm.engines import generate, lock, store
-from pocketlm.engines.dag import Job, open_dag
+from pocketlm.engines.dag import Dag, Job, open_dag
 
 
-def check_folders(folder: Path, jobs: list[Job]) -> None:
-    """Raise ArtifactError if a folder output is not what its manifest says."""
-    for job in jobs:
-        for path in sorted(job.folders):
-            manifest = folder / f"{path}.manifest.json"
-            if manifest.is_file():
-                check_manifest(folder / path, manifest)
+def check_outputs(dag: Dag, jobs: list[Job]) -> None:
+    """Raise ArtifactError if an output is not what was made."""
+    paths = [path for job in jobs for path in dag.edited(job.name)]
+    if paths:
+        what = f"{', '.join(paths)}: changed since it was made"
+        raise ArtifactError(f"{what}; restore it: dvc checkout PATH, or make it again: pocketlm sync && snakemake")
 
 
 def record(folder: Path) -> tuple[list[str], list[Job]]:
@@ -30,11 +29,11 @@ def record(folder: Path) -> tuple[list[str], list[Job]]:
     with lock.alone(folder, "pocketlm record"):
         with open_dag(folder) as dag:
             jobs = dag.jobs
-        generate.write(folder, jobs)
-        changed = store.changed(folder)
-        exist = [job for job in jobs if all((folder / path).exists() for path in job.outputs)]
-        ready = [job for job in exist if job.name in changed and not job.needed]
-        check_folders(folder, ready)
+            generate.write(Path("."), jobs)
+            changed = store.changed(Path("."))
+            exist = [job for job in jobs if all(Path(path).exists() for path in job.outputs)]
+            ready = [job for job in exist if job.name in changed and not job.needed]
+            check_outputs(dag, ready)
         store.commit(folder, [*(["code"] if "code" in changed else []), *(job.name for job in ready)])
     return [job.name for job in ready], [job for job in jobs if job.needed]
 

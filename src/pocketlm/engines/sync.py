@@ -1,7 +1,8 @@
 """``pocketlm sync``: tell Snakemake what DVC restored (after dvc pull, checkout, repro or exp apply).
 
 For each job whose DVC stage is clean, in topological order, the outputs get ascending times and Snakemake's metadata
-is written, so that a later change of a parameter or source is seen. ``--touch`` of Snakemake would hide it.
+is written, so that a later change of a parameter or source is seen. ``--touch`` of Snakemake would hide it. A job
+whose outputs were changed by hand is to be made again: Snakemake would see only what depends on them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ def sync(folder: Path) -> tuple[list[str], list[str]]:
         start = time.time() - len(dag.jobs)
         clean, left = [], []
         for position, job in enumerate(dag.jobs):
-            if job.name in changed or not all(Path(path).exists() for path in job.outputs):
+            missing = not all(Path(path).exists() for path in job.outputs)
+            if job.name in changed or missing:
                 left.append(job.name)
+                if not missing and dag.edited(job.name):
+                    dag.mark_unfinished(job.name)
                 continue
             dag.mark_finished(job.name, start + position)
             clean.append(job.name)
