@@ -19,6 +19,9 @@ CHOICES = {
     "Space.activation": ("silu", "relu", "relu2", "gelu"),
     "Plan.optimizer": ("muon", "adamw"),
     "Plan.schedule": ("cosine", "wsd", "linear", "constant"),
+    "Inherit.phase": ("base", "instruct", "call"),
+    "Inherit.layers": ("skip", "taylor"),
+    "Inherit.units": ("l1", "l2", "taylor", "mask"),
     "Device.kind": ("local", "ssh", "adb"),
     "Device.runtime": ("torch", "llamacpp"),
     "Profile.runtimes": ("torch", "llamacpp"),
@@ -32,6 +35,7 @@ POSITIVE = {  # above 0; every other number is at least 0
     "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std "
     "max_seq_len shortcut_ratio",
     "Device": "threads repeats new_tokens calibration prompts",
+    "Inherit": "batches mask_steps mask_lr",
     "Numerics": "threads world_size",
     "Part": "weight limit",
     "Plan": "seq_len batch_size steps lr muon_lr rounds checkpoint_every micro_batch log_every validation_batches",

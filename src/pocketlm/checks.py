@@ -10,6 +10,7 @@ from pocketlm import config as schema
 from pocketlm.allowed import problems
 from pocketlm.config import Params
 from pocketlm.deployable import unsupported
+from pocketlm.inheritance.fit import misfits
 
 SPECIALS = 6  # <|endoftext|> <|pad|> <|user|> <|assistant|> <|end|> <|system|>
 SMALLEST_VOCABULARY = 256 + SPECIALS
@@ -144,6 +145,8 @@ class Checker:
                 plan = getattr(model, phase)
                 if plan is not None:
                     self.phase(f"{key}.{phase}", model.architecture, plan)
+            if model.inherit is not None:
+                self.inherit(f"{key}.inherit", name, model.inherit)
             if model.architecture.kind == "imported" and model.base is not None:
                 self.refuse(f"{key}.base", "an imported model enters trained; set it to null")
             if model.architecture.kind != "imported" and model.base is None:
@@ -152,6 +155,26 @@ class Checker:
             self.refuse("models", f"the searched models' ranks {ranks} must be 0, 1, ... without gap or repeat")
         if ranks and not self.params.search.enabled:
             self.refuse("search.enabled", "is false, but a model is searched; enable it or name the model's shape")
+
+    def inherit(self, key: str, name: str, how: schema.Inherit) -> None:
+        """A source that is there, with the phase and the tokenizer, and large enough where both shapes are known."""
+        models = self.params.models
+        self.known(f"{key}.model", how.model, models.keys() - {name}, "other model")
+        own, source = models[name], models[how.model]
+        if own.architecture.kind == "imported":
+            self.refuse(key, "an imported model enters trained; set it to null")
+        if getattr(source, how.phase) is None and (how.phase != "base" or source.architecture.kind != "imported"):
+            self.refuse(f"{key}.phase", f"model {how.model!r} has no phase {how.phase}")
+        line = [name]
+        while (how_next := models[line[-1]].inherit) is not None:
+            if how_next.model in line:
+                self.refuse(f"{key}.model", f"{' from '.join([*line, how_next.model])}: inherits from itself")
+            line.append(how_next.model)
+        if own.architecture.tokenizer != source.architecture.tokenizer:
+            self.refuse(f"{key}.model", f"{how.model!r} has another tokenizer; both must have the same")
+        if own.architecture.kind == source.architecture.kind == "named":
+            for problem in misfits(source.architecture, own.architecture):
+                self.refuse(key, problem)
 
     def searched(self) -> dict[str, schema.Model]:
         """Models whose shape the search finds."""

@@ -37,6 +37,8 @@ STAGES = {
     "select": Command("pocketlm.stages.select", "write the Pareto front and the winners by rank"),
     "profile": Command("pocketlm.stages.profile", "measure prefill, decode, load and memory of models"),
     "pretrain": Command("pocketlm.stages.pretrain", "train the base phase of one model"),
+    "inherit": Command("pocketlm.stages.inherit", "cut a model's first weights out of a larger trained one"),
+    "pretrain-inherited": Command("pocketlm.stages.pretrain_inherited", "train the base phase from inherited weights"),
     "instruct": Command("pocketlm.stages.instruct", "tune one model on dialogues"),
     "call": Command("pocketlm.stages.call", "tune one model on function calls"),
     "import": Command("pocketlm.stages.import_model", "take in a local Hugging Face Llama folder as a base phase"),

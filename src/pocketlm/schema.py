@@ -143,6 +143,21 @@ class Plan:
 
 
 @dataclass
+class Inherit:
+    """First weights from a larger model of this run (PanGu-pi Pro): the blocks and units that count most."""
+
+    model: str = ""  # name in models: the source
+    phase: str = "base"  # of the source
+    layers: str = "skip"  # skip | taylor: how the importance of a block is measured
+    units: str = "taylor"  # l1 | l2 | taylor | mask: of channels, heads and neurons
+    keep_ends: int = 1  # first and last blocks that always stay
+    batches: int = 8  # of the base plan, on which importance is measured
+    mask_steps: int = 100
+    mask_lr: float = 0.05
+    mask_penalty: float = 0.1  # x the sum of the mean gates
+
+
+@dataclass
 class Model:
     """Architecture + training plan by phase + seed. A phase's plan may be null: the phase is not made."""
 
@@ -151,6 +166,7 @@ class Model:
     instruct: Optional[str] = "instruct"
     call: Optional[str] = "call"
     seed: int = 0
+    inherit: Optional[Inherit] = None  # null: the base phase starts from the seed
 
 
 @dataclass

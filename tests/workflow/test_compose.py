@@ -63,5 +63,5 @@ def test_bad_override_is_one_line(override: str, words: str) -> None:
 
 
 def test_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(ConfigError, match="bookshelf, demo, tiny"):
+    with pytest.raises(ConfigError, match="bookshelf, demo, pangu_pi_pro_mini, tiny"):
         compose("demmo", [])

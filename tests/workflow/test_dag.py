@@ -37,11 +37,11 @@ def parsed(command: str) -> argparse.Namespace:
 def test_dry_run(recipe: str, tmp_path: Path) -> None:
     """Every job's command line is one that its stage understands, and names all of the job's outputs."""
     with open_dag(run_folder(tmp_path, recipe)) as dag:
-        for raw, job in zip(dag.raw, dag.jobs):
+        for raw, job in zip(dag.raw.values(), dag.jobs):
             assert job.needed
             given = {os.fspath(v) for value in vars(parsed(raw.shellcmd)).values() for v in as_list(value)}
             assert set(job.outputs) <= given, f"{job.name}: {set(job.outputs) - given}"
-            if job.rule not in ("download", "calibrate", "import_model"):
+            if len(job.inputs) > 1:  # the first is the digest of its code
                 assert given & set(job.inputs), f"{job.name} reads none of its inputs"
 
 

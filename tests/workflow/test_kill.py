@@ -25,7 +25,7 @@ WAIT = """def run(args):
         Path("started").write_text(str(os.getpid()))
         time.sleep(0.05)
 """
-RULES = sorted(STAGES.keys() - {"import_model"})  # tiny imports none
+RULES = sorted(STAGES.keys() - {"import_model", "inherit", "pretrain_inherited"})  # tiny has none
 EACH = [pytest.param(rule, marks=[] if rule == "pretrain" else [pytest.mark.full]) for rule in RULES]
 DAG = """
 import json

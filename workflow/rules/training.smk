@@ -15,7 +15,7 @@ rule pretrain:
     benchmark:
         "results/benchmarks/pretrain-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.models.with_phase(config, "base")),
+        model=one_of(graph.models.from_seed(config)),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
@@ -28,6 +28,69 @@ rule pretrain:
         arch=option("--arch", "arch"),
     shell:
         "{params.launch} pretrain --entry {wildcards.model} {params.arch} --tokens {input.tokens}"
+        " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
+        " --metrics {output.metrics} --curve {output.curve} 2>&1 | tee -i {log}"
+
+
+# Parameter inheritance (PanGu-pi Pro): first weights from a larger model of this run.
+rule inherit:
+    input:
+        code=code("inherit"),
+        arch=of(graph.models.arch_file, "model"),
+        source=of(graph.models.source_manifest, "model"),
+        tokens=of(graph.models.base_tokens, "model"),
+        tokenizer=of(graph.models.model_tokenizer, "model"),
+    output:
+        folder=directory("results/models/{model}/start"),
+        manifest="results/models/{model}/start.manifest.json",
+        account="results/models/{model}/start.json",
+    log:
+        "results/logs/inherit-{model}.log",
+    benchmark:
+        "results/benchmarks/inherit-{model}.tsv"
+    wildcard_constraints:
+        model=one_of(graph.models.inheriting(config)),
+    priority: 50
+    conda:
+        "../envs/pocketlm.yaml"
+    threads: COMPUTE
+    params:
+        cfg=sel(of(graph.models.inherit_keys, "model")),
+        arch=option("--arch", "arch"),
+    shell:
+        "pocketlm inherit --entry {wildcards.model} {params.arch} --source {input.source} --tokens {input.tokens}"
+        " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest} --account {output.account}"
+        " 2>&1 | tee -i {log}"
+
+
+rule pretrain_inherited:
+    input:
+        code=code("pretrain-inherited"),
+        init="results/models/{model}/start.manifest.json",
+        tokens=of(graph.models.base_tokens, "model"),
+        tokenizer=of(graph.models.model_tokenizer, "model"),
+    output:
+        folder=directory("results/models/{model}/base"),
+        manifest="results/models/{model}/base.manifest.json",
+        metrics="results/models/{model}/base.metrics.json",
+        curve="results/models/{model}/base.curve.csv",
+    log:
+        "results/logs/pretrain_inherited-{model}.log",
+    benchmark:
+        "results/benchmarks/pretrain_inherited-{model}.tsv"
+    wildcard_constraints:
+        model=one_of(graph.models.inheriting(config)),
+    priority: 50
+    conda:
+        "../envs/pocketlm.yaml"
+    threads: COMPUTE * RANKS
+    resources:
+        gpu=GPU * RANKS,
+    params:
+        cfg=sel(of(graph.models.base_keys, "model")),
+        launch=LAUNCH,
+    shell:
+        "{params.launch} pretrain-inherited --entry {wildcards.model} --init {input.init} --tokens {input.tokens}"
         " --tokenizer {input.tokenizer} --out {output.folder} --manifest {output.manifest}"
         " --metrics {output.metrics} --curve {output.curve} 2>&1 | tee -i {log}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,9 @@ class Dag:
                 os.utime(member, (time, time))
         self.workflow.async_run(self.workflow.persistence.finished(job))
 
-    def edited(self, name: str) -> list[str]:
-        """Outputs of a job that somebody changed after it was made."""
-        return [str(path) for path in self.raw[name].output if self.was_edited(path)]
+    def edited(self, name: str, among: Container[str]) -> list[str]:
+        """Outputs of a job, ``among`` those with other bytes than recorded, that were not made so by Snakemake."""
+        return [str(path) for path in self.raw[name].output if path in among and self.was_edited(path)]
 
     def was_edited(self, path: Any) -> bool:
         """A folder's bytes tell, and a file's time: Snakemake noted that of what it made."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from pocketlm.engines import lock, store
 from pocketlm.engines.dag import Job, open_dag
 
-PHASES = {"pretrain": "base"}  # checkpoints are named by phase, stages by rule
+PHASES = {"pretrain": "base", "pretrain_inherited": "base"}  # checkpoints are named by phase, stages by rule
 NOT_ARTEFACTS = {"logs", "benchmarks", "code", "checkpoints"}
 
 

@@ -78,7 +78,7 @@ def document(jobs: list[Job], snakefile: str) -> dict[str, Any]:
     artifacts = {
         job.name.replace("_", "-"): {"path": job.outputs[0], "type": "model"}
         for job in jobs
-        if job.rule in ("pretrain", "instruct", "call", "quantize")
+        if job.rule in ("pretrain", "pretrain_inherited", "instruct", "call", "quantize")
     }
     sections: dict[str, Any] = {"stages": stages}
     return sections | ({"plots": plots, "artifacts": artifacts} if curves else {})

@@ -16,9 +16,9 @@ from pocketlm.engines import generate, lock, store
 from pocketlm.engines.dag import Dag, Job, open_dag
 
 
-def check_outputs(dag: Dag, jobs: list[Job]) -> None:
+def check_outputs(dag: Dag, jobs: list[Job], changed: dict[str, set[str]]) -> None:
     """Raise ArtifactError if an output is not what was made."""
-    paths = [path for job in jobs for path in dag.edited(job.name)]
+    paths = [path for job in jobs for path in dag.edited(job.name, changed[job.name])]
     if paths:
         what = f"{', '.join(paths)}: changed since it was made"
         raise ArtifactError(f"{what}; restore it: dvc checkout PATH, or make it again: pocketlm sync && snakemake")
@@ -30,10 +30,10 @@ def record(folder: Path) -> tuple[list[str], list[Job]]:
         with open_dag(folder) as dag:
             jobs = dag.jobs
             generate.write(Path("."), jobs)
-            changed = store.changed(Path("."))
+            changed = store.status(Path("."))
             exist = [job for job in jobs if all(Path(path).exists() for path in job.outputs)]
             ready = [job for job in exist if job.name in changed and not job.needed]
-            check_outputs(dag, ready)
+            check_outputs(dag, ready, changed)
         store.commit(folder, [*(["code"] if "code" in changed else []), *(job.name for job in ready)])
     return [job.name for job in ready], [job for job in jobs if job.needed]
 

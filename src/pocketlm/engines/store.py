@@ -7,7 +7,9 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pocketlm.artifacts import ArtifactError
 
@@ -30,10 +32,22 @@ def cache(folder: Path) -> Path:
     return (folder / dvc(folder, "cache", "dir").strip()).resolve()
 
 
+def status(folder: Path) -> dict[str, set[str]]:
+    """{stage that DVC calls changed: those of its outputs whose bytes are not the recorded ones}."""
+    found: dict[str, Any] = json.loads(dvc(folder, "status", "--json", "dvc.yaml") or "{}")
+    return {address.rpartition(":")[2]: set(changed_outs(reasons)) for address, reasons in found.items()}
+
+
+def changed_outs(reasons: list[Any]) -> Iterator[str]:
+    """Paths among the reasons for which DVC calls a stage changed; some reasons are words."""
+    for reason in reasons:
+        if isinstance(reason, dict):
+            yield from reason.get("changed outs", {})
+
+
 def changed(folder: Path) -> set[str]:
     """Names of the stages of ``folder/dvc.yaml`` that DVC calls changed."""
-    status = json.loads(dvc(folder, "status", "--json", "dvc.yaml") or "{}")
-    return {address.rpartition(":")[2] for address in status}
+    return set(status(folder))
 
 
 def commit(folder: Path, names: list[str]) -> None:

@@ -19,14 +19,14 @@ def sync(folder: Path) -> tuple[list[str], list[str]]:
     """(jobs that Snakemake now holds up to date, jobs left as they were) of a run folder."""
     with lock.alone(folder, "pocketlm sync"), open_dag(folder) as dag:
         generate.write(Path("."), dag.jobs)
-        changed = store.changed(Path("."))
+        changed = store.status(Path("."))
         start = time.time() - len(dag.jobs)
         clean, left = [], []
         for position, job in enumerate(dag.jobs):
             missing = not all(Path(path).exists() for path in job.outputs)
             if job.name in changed or missing:
                 left.append(job.name)
-                if not missing and dag.edited(job.name):
+                if not missing and dag.edited(job.name, changed[job.name]):
                     dag.mark_unfinished(job.name)
                 continue
             dag.mark_finished(job.name, start + position)

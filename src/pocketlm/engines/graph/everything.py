@@ -5,7 +5,7 @@ from __future__ import annotations
 from pocketlm.engines.graph.base import PHASES, Config, arch_files, manifests, model_manifests, names, with_folders
 from pocketlm.engines.graph.data import used_sources
 from pocketlm.engines.graph.deployments import quantized_models, scored_phases
-from pocketlm.engines.graph.models import phases, with_phase
+from pocketlm.engines.graph.models import inheriting, phases, with_phase
 from pocketlm.engines.graph.search import all_trials, promoted
 
 
@@ -55,6 +55,12 @@ def trained(config: Config) -> list[str]:
 def all_phases(config: Config) -> list[str]:
     """Manifests of every phase of every model, imported ones too."""
     return [path for model in config["models"] for path in model_manifests(model, phases(config, model))]
+
+
+def starts(config: Config) -> list[str]:
+    """What models inherited, and the account of it."""
+    inherited = [f"results/models/{model}/start" for model in inheriting(config)]
+    return [path + ending for path in inherited for ending in ("", ".manifest.json", ".json")]
 
 
 def training_metrics(config: Config, ending: str) -> list[str]:
@@ -107,6 +113,7 @@ def artefacts(config: Config) -> list[str]:
         *search_artefacts(config),
         *profile_facts(config),
         *with_folders(all_phases(config)),
+        *starts(config),
         *metrics(config),
         *curves(config),
         *with_folders(manifests("deploy", quantized_models(config))),

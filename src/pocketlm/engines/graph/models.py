@@ -11,6 +11,29 @@ def with_phase(config: Config, phase: str) -> list[str]:
     return [name for name in trained if phase != "base" or name not in names(config, "imported")]
 
 
+def inheriting(config: Config) -> list[str]:
+    """Models whose base phase starts from parts of another one."""
+    return [name for name in with_phase(config, "base") if config["models"][name].get("inherit")]
+
+
+def from_seed(config: Config) -> list[str]:
+    """Models whose base phase starts from the seed."""
+    return [name for name in with_phase(config, "base") if name not in inheriting(config)]
+
+
+def source_manifest(config: Config, model: str) -> str:
+    """Manifest of the phase that a model inherits from."""
+    how = config["models"][model]["inherit"]
+    return model_manifests(how["model"], [how["phase"]])[0]
+
+
+def inherit_keys(config: Config, model: str) -> list[str]:
+    """Parameters of an inheritance: its own, the shape, and what its batches are."""
+    entry, plan = f"models.{model}", f"plans.{config['models'][model]['base']}"
+    batches = [f"{plan}.{name}" for name in ("corpus", "seq_len", "batch_size")]
+    return [f"{entry}.architecture", f"{entry}.inherit", f"{entry}.seed", *batches, "numerics"]
+
+
 def phases(config: Config, model: str) -> list[str]:
     """Phases of a model that exist, in order; an imported model has its base."""
     entry = config["models"][model]

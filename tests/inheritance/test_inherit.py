@@ -1,0 +1,212 @@
+"""Importance against slow formulas, choices by hand, and weights that are cut without changing what they compute."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pocketlm.config import Architecture, ConfigError, Inherit
+from pocketlm.inheritance import depth, masks, units
+from pocketlm.inheritance.fit import misfits
+from pocketlm.inheritance.inherit import inherit
+from pocketlm.inheritance.transfer import choose, cut
+from pocketlm.model.decoder import Decoder
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+from model_shapes import VOCAB, make
+
+BIG: dict[str, Any] = {"n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "head_dim": 12, "d_ff": 80}
+
+
+def batches(count: int = 3) -> list[units.Batch]:
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randint(VOCAB, (count, 4, 17), generator=generator)
+    return [(row[:, :-1], row[:, 1:], None) for row in rows]
+
+
+def small(source: Decoder, **sizes: int) -> Architecture:
+    return replace(source.arch, **sizes)
+
+
+@torch.no_grad()
+def kill(source: Decoder, block: int, heads: list[int] = [], neurons: list[int] = []) -> None:  # noqa: B006
+    """Units that compute nothing: what reads their output is zero."""
+    layer, size = source.model.layers[block], source.arch.head_dim
+    for head in heads:
+        layer.self_attn.o_proj.weight[:, head * size : (head + 1) * size] = 0
+    layer.mlp.down_proj.weight[:, neurons] = 0
+
+
+def test_a_skipped_block_is_one_that_adds_nothing() -> None:
+    source = make(**BIG).eval()
+    rises = depth.skipped(source, batches())
+    whole = depth.mean_loss(source, batches())
+    for number, block in enumerate(source.model.layers):
+        kept = [block.self_attn.o_proj.weight.clone(), block.mlp.down_proj.weight.clone()]
+        with torch.no_grad():
+            block.self_attn.o_proj.weight.zero_()
+            block.mlp.down_proj.weight.zero_()
+            assert rises[number] == pytest.approx(depth.mean_loss(source, batches()) - whole, abs=1e-6)
+            block.self_attn.o_proj.weight.copy_(kept[0])
+            block.mlp.down_proj.weight.copy_(kept[1])
+    assert len(source.model.layers) == 4 and depth.mean_loss(source, batches()) == whole
+
+
+def test_mean_loss_is_torchs() -> None:
+    source = make(**BIG).eval()
+    logits = torch.cat([source.logits(source(inputs)).flatten(0, 1) for inputs, _, _ in batches()])
+    want = torch.nn.functional.cross_entropy(logits, torch.cat([targets.flatten() for _, targets, _ in batches()]))
+    assert depth.mean_loss(source, batches()) == pytest.approx(float(want), abs=1e-5)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("criterion", ["l1", "l2", "taylor"])
+def test_scores_are_sums_over_what_a_unit_owns(criterion: str, gated: bool) -> None:
+    """Weight by weight, in plain loops, for one unit of each kind."""
+    source = make(**BIG, gated=gated)
+    found = units.by_gradient(source, batches()) if criterion == "taylor" else units.by_weights(source, criterion)
+    term = {name: torch.zeros_like(p) for name, p in source.named_parameters()}
+    for inputs, targets, _ in batches() if criterion == "taylor" else [(None, None, None)]:
+        if inputs is not None:
+            loss = torch.nn.functional.cross_entropy(source.logits(source(inputs)).flatten(0, 1), targets.flatten())
+            grads = torch.autograd.grad(loss, list(source.parameters()))
+        for number, (name, p) in enumerate(source.named_parameters()):
+            term[name] += (p * grads[number]).abs() if inputs is not None else p.abs() ** (1 + (criterion == "l2"))
+    block, head, pair, neuron, channel = 2, 3, 1, 7, 5
+    t = {name.removeprefix(f"model.layers.{block}."): value.detach().double() for name, value in term.items()}
+    rows, columns = slice(head * 12, head * 12 + 12), slice(pair * 12, pair * 12 + 12)
+    want = t["self_attn.q_proj.weight"][rows].sum() + t["self_attn.o_proj.weight"][:, rows].sum()
+    assert float(found.queries[block, head]) == pytest.approx(float(want), rel=1e-4)
+    want = t["self_attn.k_proj.weight"][columns].sum() + t["self_attn.v_proj.weight"][columns].sum()
+    assert float(found.pairs[block, pair]) == pytest.approx(float(want), rel=1e-4)
+    want = t["mlp.up_proj.weight"][neuron].sum() + t["mlp.down_proj.weight"][:, neuron].sum()
+    want = want + (t["mlp.gate_proj.weight"][neuron].sum() if gated else 0)
+    assert float(found.neurons[block, neuron]) == pytest.approx(float(want), rel=1e-4)
+    stream = [value for name, value in term.items() if "norm" not in name]
+    writes = [name.endswith(("o_proj.weight", "down_proj.weight")) for name in term if "norm" not in name]
+    want = sum(float((v[channel] if w else v[:, channel]).sum()) for v, w in zip(stream, writes))
+    assert float(found.channels[channel]) == pytest.approx(want, rel=1e-4)
+
+
+def test_blocks_at_the_ends_stay() -> None:
+    importance = [0.0, 5.0, 1.0, 4.0, 4.0, -1.0]
+    assert depth.keep_blocks(importance, 4, ends=1) == [0, 1, 3, 5]
+    assert depth.keep_blocks(importance, 3, ends=0) == [1, 3, 4]
+    assert depth.keep_blocks(importance, 3, ends=2) == [0, 1, 5]
+    assert depth.keep_blocks(importance, 6, ends=1) == [0, 1, 2, 3, 4, 5]
+    assert depth.keep_blocks([1.0, 2.0, 3.0], 2, ends=2) == [0, 2]
+
+
+def test_heads_stay_in_groups() -> None:
+    """Two queries of three for each pair: of pair 0 heads 0 and 2, of pair 1 heads 4 and 5; then the better pair."""
+    queries = torch.tensor([3.0, 1.0, 2.0, 0.0, 4.0, 9.0])
+    kept, pairs = units.keep_heads(queries, torch.tensor([0.0, 0.0]), 4, 2)
+    assert kept.tolist() == [0, 2, 4, 5] and pairs.tolist() == [0, 1]
+    kept, pairs = units.keep_heads(queries, torch.tensor([20.0, 0.0]), 2, 1)
+    assert kept.tolist() == [0, 2] and pairs.tolist() == [0]
+
+
+@pytest.mark.parametrize("criterion", ["l2", "taylor"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_without_dead_parts_a_model_computes_the_same(criterion: str, tied: bool) -> None:
+    """Dead blocks, heads and neurons are found and cut; the logits stay."""
+    source = make(**{**BIG, "n_kv_heads": 4}, tied=tied).eval()
+    for block in range(4):
+        kill(source, block, heads=[1], neurons=list(range(0, 80, 4)))
+    kill(source, 2, heads=[0, 1, 2, 3], neurons=list(range(80)))  # adds nothing
+    with torch.no_grad():  # a dead unit's other weights count under L2: make them dead as well
+        for block in source.model.layers:
+            block.self_attn.q_proj.weight[12:24] = 0
+            block.self_attn.k_proj.weight[12:24] = 0
+            block.self_attn.v_proj.weight[12:24] = 0
+            block.mlp.up_proj.weight[::4] = 0
+            block.mlp.gate_proj.weight[::4] = 0
+    target = small(source, n_layers=3, n_heads=3, n_kv_heads=3, d_ff=60)
+    state, account = inherit(source, target, batches(), Inherit(model="big", units=criterion, keep_ends=1), "here")
+    assert account["kept"]["blocks"] == [0, 1, 3]
+    assert account["kept"]["queries"] == [[0, 2, 3]] * 3
+    assert account["loss_at_start"] == pytest.approx(account["loss_of_source"], abs=1e-5)
+    made = Decoder(target, VOCAB, seed=None)
+    made.load_state_dict(state)
+    ids = batches()[0][0]
+    torch.testing.assert_close(made.eval().logits(made(ids)), source.logits(source(ids)), atol=1e-5, rtol=1e-5)
+
+
+def test_channels_are_cut_everywhere() -> None:
+    """Dead channels: the same logits, once the norms' weights make up for the mean over fewer channels."""
+    source = make(**BIG, d_model=48, norm_eps=1e-12).eval()
+    dead = torch.arange(0, 48, 4)
+    with torch.no_grad():
+        source.model.embed_tokens.weight[:, dead] = 0
+        for block in source.model.layers:
+            block.self_attn.o_proj.weight[dead] = 0
+            block.mlp.down_proj.weight[dead] = 0
+            for name in ("q", "k", "v"):
+                getattr(block.self_attn, f"{name}_proj").weight[:, dead] = 0
+            block.mlp.up_proj.weight[:, dead] = 0
+            block.mlp.gate_proj.weight[:, dead] = 0
+    target = small(source, d_model=36)
+    kept = choose(units.by_weights(source, "l1"), [0, 1, 2, 3], target)
+    assert not set(kept.channels.tolist()) & set(dead.tolist())
+    made = Decoder(target, VOCAB, seed=None)
+    made.load_state_dict(cut(source.state_dict(), kept, target))
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if "norm" in name:
+                parameter.mul_((48 / 36) ** 0.5)
+    ids = batches()[0][0]
+    torch.testing.assert_close(made.eval().logits(made(ids)), source.logits(source(ids)), atol=1e-4, rtol=1e-4)
+
+
+def test_learned_gates_close_what_computes_nothing() -> None:
+    source = make(**{**BIG, "n_kv_heads": 4}).eval()
+    for block in range(4):
+        kill(source, block, heads=[2], neurons=list(range(20)))
+    before = {name: value.clone() for name, value in source.state_dict().items()}
+    scores = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
+    assert scores.queries.argmin(1).tolist() == [2, 2, 2, 2]
+    worst = [set(row.argsort()[:20].tolist()) for row in scores.neurons]
+    assert sum(len(found & set(range(20))) for found in worst) >= 72  # of 80
+    assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
+    again = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
+    assert torch.equal(again.neurons, scores.neurons)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in source.modules())
+
+
+def test_a_start_is_a_part_of_its_source() -> None:
+    """Every tensor of the target stands in the source, bit for bit."""
+    source = make(**BIG).eval()
+    target = small(source, n_layers=2, d_model=24, n_heads=2, n_kv_heads=1, d_ff=40)
+    how = Inherit(model="big", layers="taylor", units="mask", mask_steps=3)
+    state, account = inherit(source, target, batches(), how, "here")
+    channels, neurons = (torch.tensor(account["kept"][name]) for name in ("channels", "neurons"))
+    want = source.state_dict()["model.layers.3.mlp.up_proj.weight"][neurons[1]][:, channels]
+    assert account["kept"]["blocks"] == [0, 3]
+    assert torch.equal(state["model.layers.1.mlp.up_proj.weight"], want)
+    assert shapes(state) == shapes(Decoder(target, VOCAB, seed=None).state_dict())
+
+
+def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "sizes, message",
+    [
+        ({"d_model": 64}, "d_model=64 is above the source's 48"),
+        ({"head_dim": 8}, "head_dim=8 must be the source's 12"),
+        ({"gated": False}, "gated=False must be the source's True"),
+        ({"n_kv_heads": 1}, "4 query heads share a kv head, and 2 do in the source"),
+    ],
+)
+def test_what_cannot_inherit_is_named(sizes: dict[str, Any], message: str) -> None:
+    source = make(**BIG)
+    assert message in list(misfits(source.arch, small(source, **sizes)))
+    with pytest.raises(ConfigError, match="here: cannot inherit: "):
+        inherit(source, small(source, **sizes), batches(), Inherit(model="big"), "here")
