@@ -70,6 +70,10 @@ REFUSED = [
     ("deployments.mobilellm-call-int8.runtime", "llamacpp", "does not run int8"),
     ("deployments.phonelm-call-int8.phase", "chat", "none of: base"),
     ("models.phonelm.call", None, "has no phase call"),
+    ("models.phonelm.inherit", {"model": "phonelm"}, "no other model 'phonelm'; there are: a0, a1, mobilellm"),
+    ("models.phonelm.inherit", {"model": "mobilellm"}, "d_model=112 is above the source's 64"),
+    ("models.phonelm.inherit", {"model": "a0", "units": "l3"}, "none of: l1, l2, taylor, mask"),
+    ("models.phonelm.inherit", {"model": "a0", "phase": "chat"}, "none of: base"),
     ("suites.world.tasks.world_owner.source", "wiki", "no source 'wiki'"),
     ("suites.world.tasks.world_owner.chance", 25, "at most 1"),
 ]
@@ -100,6 +104,12 @@ def test_refused(good: dict[str, Any], key: str, value: Any, words: str) -> None
     assert message.startswith("params.yaml: ")
     assert words in message
     assert "\n" not in message
+
+
+def test_inheritance_in_a_circle_is_refused(good: dict[str, Any]) -> None:
+    first = put(good, "models.a0.inherit", {"model": "a1"})
+    with pytest.raises(ConfigError, match="models.a0.inherit.model: a0 from a1 from a0: inherits from itself"):
+        parse(put(first, "models.a1.inherit", {"model": "a0"}))
 
 
 def test_gated_relu_in_gguf_is_refused(good: dict[str, Any]) -> None:

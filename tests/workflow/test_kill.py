@@ -59,7 +59,7 @@ def hashes(project: Path) -> dict[str, str]:
     return {
         str(name): sha256(path)
         for name, path in named.items()
-        if name.parts[0] not in ("logs", "benchmarks", "code") and name.name != ".snakemake_timestamp"
+        if not {"logs", "benchmarks", "code", "partial"} & set(name.parts) and name.name != ".snakemake_timestamp"
     }
 
 

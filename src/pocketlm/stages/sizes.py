@@ -25,7 +25,7 @@ def published() -> dict[str, dict[str, Any]]:
     """{name in conf/model: what its paper says of its size}."""
     import yaml
 
-    data: dict[str, dict[str, Any]] = yaml.safe_load((CONF / "papers/sizes.yaml").read_text(encoding="utf-8"))
+    data: dict[str, dict[str, Any]] = yaml.safe_load((CONF / "sizes.yaml").read_text(encoding="utf-8"))
     return data
 
 
