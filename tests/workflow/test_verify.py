@@ -52,6 +52,15 @@ def test_certificate_of_a_second_machine(project: Path, tmp_path: Path) -> None:
     assert "bytes differ on the same kind of machine" in out and "different: " in out
 
 
+def test_all_of_it_measures_nothing(project: Path, tmp_path: Path) -> None:
+    """Facts are reused, although what they are facts of is made again."""
+    out = command(project, "pocketlm", "verify", "--out", str(tmp_path / "all.json"))
+    assert "Rule: pretrain)" in out and "Rule: report)" in out
+    assert "Rule: calibrate)" not in out and "Rule: profile)" not in out
+    assert out.count("fact, reused") == 2 and "different" not in out
+    assert "identical: 36 of 38 stages made again" in out
+
+
 def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None:
     command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))
     with edited(project / "params.yaml", "title: PocketLM tiny", "title: Another"):
