@@ -55,7 +55,8 @@ def edit(path: Path, old: str, new: str) -> None:
 def hashes(project: Path) -> dict[str, str]:
     """{path: sha256} of every artefact."""
     results = project / "results"
-    files = (path for path in results.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp")
+    theirs = {".snakemake_timestamp", ".gitignore"}  # Snakemake's, DVC's
+    files = (path for path in results.rglob("*") if path.is_file() and path.name not in theirs)
     named = {path.relative_to(results): path for path in files}
     return {str(name): sha256(path) for name, path in named.items() if name.parts[0] not in NOT_COMPARED}
 

@@ -52,7 +52,7 @@ def hashes(project: Path) -> dict[str, str]:
     return {
         str(name): sha256(path)
         for name, path in named.items()
-        if name.parts[0] not in NOT_COMPARED and name.name != ".snakemake_timestamp"
+        if name.parts[0] not in NOT_COMPARED and name.name not in (".snakemake_timestamp", ".gitignore")
     }
 
 

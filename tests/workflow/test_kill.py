@@ -59,7 +59,8 @@ def hashes(project: Path) -> dict[str, str]:
     return {
         str(name): sha256(path)
         for name, path in named.items()
-        if not {"logs", "benchmarks", "code", "partial"} & set(name.parts) and name.name != ".snakemake_timestamp"
+        if not {"logs", "benchmarks", "code", "partial"} & set(name.parts)
+        and name.name not in (".snakemake_timestamp", ".gitignore")
     }
 
 
