@@ -1,15 +1,17 @@
 """What the two engines cost beside the work: a no-op ``snakemake``, ``dvc status``, ``pocketlm sync``, a large DAG.
 
-    python benchmarks/overhead.py [--repeats 5] [--out benchmarks/overhead.md]
+    python benchmarks/overhead.py [--repeats 5]     the demo's DAG with stub stages, in a temporary folder
+    python benchmarks/overhead.py --run FOLDER      a finished run: its last log and results/benchmarks/*.tsv
 
-The DAG is the demo's, its stages are the tests' stubs; everything happens in a temporary folder. Measure on a quiet
-machine: the figures are wall times of whole commands, start of Python included.
+Measure on a quiet machine: the figures are wall times of whole commands, start of Python included. Prints the table of
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import re
 import shlex
 import statistics
 import sys
@@ -118,23 +120,58 @@ def machine() -> str:
     return f"{cpu_model()}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def page(figures: list[Figure], arguments: list[str], repeats: int) -> str:
-    """The markdown page."""
+def table(figures: list[Figure], arguments: list[str], repeats: int) -> str:
+    """The markdown table, and what it was measured by."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("snakemake", "dvc"))
     return "\n".join(
         [
-            "# Overhead of the engines",
-            "",
-            "Wall seconds of whole commands: the demo's DAG with stub stages, and a dry run of many model entries.",
-            "",
             f"Command: `{shlex.join(['python', 'benchmarks/overhead.py', *arguments])}`. Machine: {machine()}. "
             f"Python {platform.python_version()}, {versions}. Median and spread (largest less smallest) of {repeats}.",
             "",
             "| command | median s | spread s | wanted, at most | held |",
             "|---|---|---|---|---|",
             *(figure.row() for figure in figures),
-            "",
         ]
+    )
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    """Seconds in which at least one of some spans (start, end) was open."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def last_log(folder: Path) -> tuple[float, float]:
+    """(start, wall seconds) of the folder's last whole run of Snakemake, by its log."""
+    import datetime
+
+    for path in sorted((folder / ".snakemake/log").glob("*.snakemake.log"), reverse=True):
+        found = re.search(r"Elapsed time: (\d+):(\d+):([\d.]+)", path.read_text(encoding="utf-8"))
+        if found:
+            start = datetime.datetime.strptime(path.name.removesuffix(".snakemake.log"), "%Y-%m-%dT%H%M%S.%f")
+            return start.timestamp(), int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+    raise SystemExit(f"{folder}/.snakemake/log: no log of a finished run; start one: snakemake --directory {folder}")
+
+
+def share(folder: Path) -> str:
+    """How much of a finished run was no stage's own time.
+
+    With several jobs at a time the sum of the stages exceeds the wall, so the seconds are counted in which none was at
+    work. A stage ends when Snakemake writes its benchmark file, whose first value is how long it took.
+    """
+    begun, wall = last_log(folder)
+    spans = []
+    for path in sorted((folder / "results/benchmarks").glob("*.tsv")):
+        seconds, end = float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]), path.stat().st_mtime
+        if begun <= end <= begun + wall + 1:
+            spans.append((end - seconds, end))
+    own, together = covered(spans), sum(end - start for start, end in spans)
+    return (
+        f"{len(spans)} stages, together {together:.1f} s; wall {wall:.1f} s, in {own:.1f} s of them at least one stage "
+        f"was at work; the engine's share is {wall - own:.1f} s = {(wall - own) / wall:.1%} (wanted: at most 5%)"
     )
 
 
@@ -143,13 +180,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--repeats", type=int, default=5, help="of each command (default: 5)")
     parser.add_argument("--jobs", type=int, default=5000, help="of the large DAG (default: 5000)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "overhead.md", help="the page")
+    parser.add_argument("--run", type=Path, help="a finished run folder, instead")
     args = parser.parse_args()
+    if args.run:
+        print(share(args.run))
+        return
     with tempfile.TemporaryDirectory(prefix="pocketlm-overhead-") as base:
         figures = demo(copy_project(Path(base) / "demo", stubbed=True), args.repeats)
         figures.append(large(copy_project(Path(base) / "large", stubbed=True), args.jobs, args.repeats))
-    args.out.write_text(page(figures, sys.argv[1:], args.repeats), encoding="utf-8")
-    print(f"{args.out}: written")
+    print("\n" + table(figures, sys.argv[1:], args.repeats))
 
 
 if __name__ == "__main__":

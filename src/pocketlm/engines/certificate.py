@@ -16,7 +16,7 @@ from pocketlm.artifacts import ArtifactError, digest, members, read_json, sha256
 from pocketlm.engines.dag import Job
 from pocketlm.engines.environment import commit, describe, folder_of_run
 
-FORMAT = 1
+FORMAT = 2
 FACT_RULES = {"calibrate", "profile"}
 LOSS, SCORE, ERRORS = 0.02, 0.02, 3.0  # relative; absolute; standard errors
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pocketlm.engines import instructions
 from pocketlm.engines.closure import ROOT, pins
 
 
@@ -22,15 +23,13 @@ def installed(name: str) -> str | None:
 
 def describe(numerics: dict[str, Any]) -> dict[str, Any]:
     """Versions, processor and threads of this machine, as plain data."""
-    import torch
-
     from pocketlm.profiling.device import cpu_model
 
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": cpu_model(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": instructions.effective(),
         "numerics": numerics,
         "libraries": {name: installed(name) for name in sorted(pins())},
     }
