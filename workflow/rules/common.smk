@@ -1,4 +1,5 @@
 # Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph/.
+import gc
 import os
 
 from pocketlm.artifacts import ArtifactError
@@ -15,6 +16,11 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
+
+# A process of one job: to look for garbage in all that Snakemake has loaded costs more than it frees.
+if "DVC_STAGE" in os.environ:
+    gc.disable()
+    gc.freeze()
 
 listen(logger)  # Snakemake's own, a name of every Snakefile
 
