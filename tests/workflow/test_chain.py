@@ -79,3 +79,22 @@ def test_dvc_repro_gives_the_same_bytes(made: Path, tmp_path: Path, monkeypatch:
     want = hashes(made)
     assert {Path(name).suffix for name in want} >= {".gguf", ".html", ".safetensors", ".json", ".csv"}
     assert hashes(folder) == want
+
+
+@pytest.mark.full
+def test_another_instruction_set_is_within_tolerance(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run, made again by libraries that may use less of the processor: other bytes, the same worth."""
+    proof, copy = tmp_path / "certificate.json", tmp_path / "copy"
+    command(made, "pocketlm", "verify", "--from", "report", "--out", str(proof))
+    for name, value in (("ATEN_CPU_CAPABILITY", "default"), ("ONEDNN_MAX_CPU_ISA", "SSE41")):
+        monkeypatch.setenv(name, value)
+    arguments = ["--against", str(proof), "--out", str(tmp_path / "second.json"), "--into", str(copy)]
+    out = command(made, "pocketlm", "verify", *arguments)
+    assert out.strip().splitlines()[-1].startswith("within tolerance: ")
+    assert "-> DEFAULT" in out and "-> Intel SSE4.1" in out
+    judged = json.loads((tmp_path / "second.json").read_text())["verified"]["artefacts"]
+    assert judged["results/models/mobilellm/base"] == "within tolerance"
+    exact = [path for path in judged if path.startswith(("results/data", "results/tokenizers", "results/tokens"))]
+    assert exact and {judged[path] for path in exact} == {"identical"}

@@ -1,6 +1,7 @@
 """Snakemake and DVC agree, on the stub stages: recorded, restored, and stale for the same reasons."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -196,6 +197,35 @@ def test_dvc_repro_runs_the_chain(project: Path, tmp_path: Path) -> None:
     snakemake, dvc = stale(run)
     assert snakemake == dvc
     assert "quantize-mobilellm" not in snakemake
+
+
+def test_reading_the_workflow_needs_no_torch(project: Path) -> None:
+    """Every job on a cluster reads it again; whatever a stage imports is read from its source, not imported."""
+    code = "import sys; from pathlib import Path; from pocketlm.engines.dag import open_dag\n"
+    code += "with open_dag(Path('.')):\n    print('HEAVY', [m for m in ('torch', 'transformers') if m in sys.modules])"
+    assert "HEAVY []" in command(project, "python", "-c", code)
+
+
+@pytest.mark.full
+def test_failed_repro_and_the_run_cache(project: Path, tmp_path: Path) -> None:
+    """A failed stage's outputs are gone, and both engines say so, though ``dvc repro -q`` says little; what was made
+    once is not made again when its lock is lost: it comes from DVC's run-cache."""
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone, symlinks=True)
+    command(clone, "pocketlm", "sync")
+    stage = clone / "src/pocketlm/stages/instruct.py"
+    good = stage.read_text()
+    stage.write_text(good.replace("def run(args):\n", "def run(args):\n    raise ValueError(1)\n"))
+    command(clone, "dvc", "repro", "-q", "instruct-a0", status=1)
+    assert not (clone / "results/models/a0/instruct").exists()
+    assert "instruct-a0" in command(clone, "pocketlm", "sync")
+    snakemake, dvc = stale(clone)
+    assert snakemake == dvc and {"instruct-a0", "call-a0", "report"} <= set(dvc)
+    stage.write_text(good)
+    (clone / "dvc.lock").unlink()
+    out = command(clone, "dvc", "repro", "call-a0")
+    assert "Stage 'call-a0' is cached - skipping run" in out
+    assert set(re.findall(r"Running stage '(.*?)'", out)) <= {"code"}
 
 
 def test_one_failing_model_leaves_the_others_and_a_report(project: Path, tmp_path: Path) -> None:

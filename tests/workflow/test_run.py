@@ -49,6 +49,13 @@ def test_run_after_restoring_and_after_a_failure(recorded: Path, tmp_path: Path)
     assert stale(project) == ([], [])
 
 
+@pytest.mark.parametrize("name", ["record", "run"])
+def test_not_inside_a_stage_of_dvc(recorded: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """DVC records by itself what its stages make; a commit inside of one would end in a lock's error."""
+    monkeypatch.setenv("DVC_STAGE", "call-a0")
+    assert "inside a DVC stage; dvc repro records by itself" in command(recorded, "pocketlm", name, status=1)
+
+
 def test_looking_records_nothing(recorded: Path) -> None:
     assert "recorded" not in command(recorded, "pocketlm", "run", "-n")
     assert "no such file" in command(recorded, "pocketlm", "run", "nowhere", status=1)

@@ -2,11 +2,17 @@
 
 import json
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from stub import command, edited
+from stub import environment as stub_environment
 
 from pocketlm.engines import certificate, environment, verdict
 from pocketlm.engines.dag import Job
@@ -61,6 +67,54 @@ def test_all_of_it_measures_nothing(project: Path, tmp_path: Path) -> None:
     assert "identical: 36 of 38 stages made again" in out
 
 
+def test_sample(project: Path, tmp_path: Path) -> None:
+    """As many stages as asked for, the same ones for the same seed; nothing else is made again."""
+    drawn = []
+    for seed in ("1", "1", "2"):
+        out = command(
+            project, "pocketlm", "verify", "--sample", "3", "--seed", seed, "--out", str(tmp_path / "sample.json")
+        )
+        assert "identical: 3 of 38 stages made again" in out
+        verified = json.loads((tmp_path / "sample.json").read_text())["verified"]
+        drawn.append(verified["stages"])
+        assert len(set(re.findall(r"Finished jobid: (\d+) \(Rule: (?!all)", out))) == 3
+    assert len(drawn[0]) == 3 and drawn[0] == drawn[1] != drawn[2]
+
+
+def test_interrupted_copy_goes_on(project: Path, tmp_path: Path) -> None:
+    """--into, given again after Ctrl-C: what was made in the copy is not made twice."""
+    folder, copy, go, begun = (tmp_path / name for name in ("project", "copy", "go", "begun"))
+    shutil.copytree(project, folder, symlinks=True)
+    stage = folder / "src/pocketlm/stages/score.py"
+    wait = f"    import time\n    Path({str(begun)!r}).touch()\n"
+    wait += f"    while not Path({str(go)!r}).exists():\n        time.sleep(0.05)\n"
+    stage.write_text(stage.read_text().replace("def run(args):\n", f"def run(args):\n{wait}"))
+    go.touch()
+    command(folder, "pocketlm", "run", "-j2")
+    go.unlink()
+    begun.unlink()
+    arguments = ["pocketlm", "verify", "--from", "quantize-a0", "--into", str(copy)]
+    process = subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env=stub_environment(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    assert (copy / "results/deploy/a0.manifest.json").is_file()
+    go.touch()
+    out = command(folder, *arguments)
+    assert "identical: 3 of 38 stages made again" in out and "Rule: quantize)" not in out
+    assert f"the clean copy is kept: {copy}" in out
+
+
 def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None:
     command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))
     with edited(project / "params.yaml", "title: PocketLM tiny", "title: Another"):
@@ -89,6 +143,26 @@ def test_flipped_bit_is_named(project: Path, where: str) -> None:
         path.chmod(state.st_mode)
     assert artefact in found and ("cache object" in found) == (where == "cache")
     assert "every recorded byte is as it was" in command(project, "pocketlm", "verify", "--bytes")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "name, value, library",
+    [("ATEN_CPU_CAPABILITY", "default", "torch"), ("ONEDNN_MAX_CPU_ISA", "SSE41", "onednn"),
+     ("MKL_CBWR", "COMPATIBLE", "mkl_reproducibility")],
+)  # fmt: skip
+def test_instruction_set_is_the_one_in_use(name: str, value: str, library: str) -> None:
+    """Not what the processor has: a restricted library is another kind of machine."""
+    code = "import json; from pocketlm.engines.instructions import effective; print(json.dumps(effective()))"
+    free = {key: text for key, text in os.environ.items() if key != name}
+    found = []
+    for more in ({}, {name: value}):
+        done = subprocess.run([sys.executable, "-c", code], env=free | more, capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout))
+    changed = {key for key in found[0] if found[0][key] != found[1][key]}
+    assert changed == {library} and found[1]["torch"]
+    kinds = [{"instructions": words} for words in found]
+    assert not environment.same_kind(*kinds) and environment.same_kind(kinds[0], kinds[0])
 
 
 def test_scores_within_three_errors_losses_within_a_fiftieth() -> None:
