@@ -45,7 +45,7 @@ def run(args):
     for name in OUTPUTS:
         for path in getattr(args, name):
             if path.endswith(".curve.csv"):
-                write_text(path, f"step,loss,lr,grad_norm\n1,{{int(text[:6], 16)}},0.1,1.0\n")
+                write_text(path, f"step,loss,lr,grad_norm\\n1,{{int(text[:6], 16)}},0.1,1.0\\n")
             elif Path(path).suffix in (".json", ".csv", ".jsonl", ".html"):
                 write_text(path, canonical({{"value": text}}))
             else:
