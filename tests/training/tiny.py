@@ -82,10 +82,13 @@ def fingerprint(trainer: Any, result: Any) -> str:
 
 def train(folder: Path, changes: dict[str, Any]) -> None:
     from pocketlm.training import loop
+    from pocketlm.training.checkpoint import layout
 
-    world = int(changes.pop("world_size", 1))
+    how = {name: changes.pop(name) for name in ("world_size", "parallel", "precision") if name in changes}
+    shape = {name: changes.pop(name) for name in ("sharing", "tied", "n_layers", "d_ff") if name in changes}
     signal.setitimer(signal.ITIMER_PROF, float(changes.pop("die", 0)))  # SIGPROF's default is to end the process
-    given = job(plan=plan(**changes), numerics=Numerics(world_size=world), checkpoints=folder / "tiny-base")
+    name = "tiny-base" + layout(int(how.get("world_size", 1)), str(how.get("parallel", "ddp")))
+    given = job(plan=plan(**changes), numerics=Numerics(**how), arch=arch(**shape), checkpoints=folder / name)
     built: list[Any] = []
     make = loop.Trainer.__init__
 
