@@ -98,14 +98,6 @@ def alone(numerics: Numerics) -> Numerics:
     return replace(numerics, world_size=1)
 
 
-def leave() -> None:
-    """Leave the group of processes at the end of a training; nothing where there is none."""
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def rank() -> int:
     """This process's number under torchrun; 0 alone."""
     return int(os.environ.get("RANK", "0"))

@@ -63,7 +63,6 @@ def run(args: argparse.Namespace, stage: str, phase: str) -> None:
     from pocketlm.training.loop import train
 
     result = train(job)
-    numerics.leave()
     if numerics.rank() == 0:
         write(args, job, phase, result, inputs)
 

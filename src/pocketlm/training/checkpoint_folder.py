@@ -28,12 +28,15 @@ from pocketlm.model.imports import check_state
 from pocketlm.training.parallel import Alone
 
 FACTS, SUMS = "facts.json", ".sha256"
-SAFE_MODULES = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
-SAFE = {
-    ("torch", "Size"),
-    ("torch.serialization", "_get_layout"),
-    ("torch.distributed.checkpoint.metadata", "*"),
-    ("collections", "OrderedDict"),
+DCP = "torch.distributed.checkpoint."
+RECORDS = {
+    DCP + "metadata": "Metadata MetadataIndex TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata "
+    "TensorProperties StorageMeta _MEM_FORMAT_ENCODING",
+    DCP + "filesystem": "_StorageInfo _StoragePrefix",
+    "torch": "Size",
+    "torch.serialization": "_get_layout",
+    "pathlib": "PosixPath",
+    "collections": "OrderedDict",
 }
 
 
@@ -41,11 +44,12 @@ class _Records(pickle.Unpickler):
     """Unpickles what DCP's metadata is made of, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        known = module in SAFE_MODULES and (name[0].isupper() or name.startswith(("_Mem", "_Storage")))
-        dtype = module == "torch" and isinstance(getattr(torch, name, None), (torch.dtype, type(torch.Size)))
-        if known or dtype or (module, name) in SAFE:
+        dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if dtype or name.partition(".")[0] in RECORDS.get(module, "").split():
             return super().find_class(module, name)
-        raise ArtifactError(f"a checkpoint's .metadata names {module}.{name}, which no checkpoint holds; delete it")
+        raise ArtifactError(
+            f".metadata names {module}.{name}, which no checkpoint of ours holds; delete the checkpoint"
+        )
 
 
 class Reader(dcp.FileSystemReader):
@@ -113,7 +117,9 @@ def load(path: Path, into: dict[str, Tensor] | None) -> dict[str, Any]:
     if into is not None:
         reader = Reader(path)
         theirs = {n: m for n, m in reader.read_metadata().state_dict_metadata.items()}
-        shapes = {n: torch.empty(m.size, device="meta") for n, m in theirs.items() if isinstance(m, TensorStorageMetadata)}
+        shapes = {
+            n: torch.empty(m.size, device="meta") for n, m in theirs.items() if isinstance(m, TensorStorageMetadata)
+        }
         check_state(shapes, {name: tuple(tensor.shape) for name, tensor in into.items()}, f"checkpoint {path}")
         dcp.load(into, storage_reader=reader, no_dist=True)
     return facts

@@ -48,6 +48,8 @@ def train(job: TrainJob) -> TrainResult:
         return trainer.result()
     except RuntimeError as error:
         raise trainer.parallel.explained(error, job.label) from error
+    finally:
+        trainer.parallel.leave()
 
 
 class Trainer:
@@ -75,9 +77,7 @@ class Trainer:
         self.checked = 0  # steps whose losses were looked at
         self.curve: list[dict[str, Any]] = []
         self.validation: tuple[float, float] | None = None  # nats a token, bits a byte
-        self.checkpoints = None if job.checkpoints is None else Checkpoints(
-            job.checkpoints, self._say, self.parallel
-        )
+        self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say, self.parallel)
         self.tokens = job.plan.batch_size * job.plan.seq_len
         self.progress = self._progress(0)
         self.timing = self._timing()

@@ -7,6 +7,7 @@ averaged, whatever the number of ranks.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,9 @@ class Alone:
         """The error to raise for ``error``: one line, where it is only the echo of another rank's end."""
         return error
 
+    def leave(self) -> None:
+        """Leave the group of processes, at the end or after an error."""
+
 
 class Replicated(Alone):
     """Every rank holds the whole model and takes its share of each batch.
@@ -94,6 +98,12 @@ class Replicated(Alone):
             f"{label}: rank {self.runtime.rank} lost another rank, whose own message says why; "
             "the same command goes on from the last checkpoint"
         )
+
+    def leave(self) -> None:
+        """Without it gloo may abort a process that ends, and NCCL complains; but after an error NCCL would wait."""
+        failed = sys.exc_info()[0] is not None
+        if torch.distributed.is_initialized() and not (failed and self.runtime.device.type == "cuda"):
+            torch.distributed.destroy_process_group()
 
 
 def strategy(runtime: Runtime, parallel: str) -> Alone:

@@ -56,7 +56,9 @@ class Exchange:
 
     def scatter(self, wholes: list[Tensor], like: Tensor) -> list[Tensor]:
         """This rank's shards of all matrices, from those that it and the others own. ``like`` gives the dtype."""
-        parts = [[whole.split(self.rows[i])[rank] for i, whole in zip(self.owned, wholes)] for rank in range(self.ranks)]
+        parts = [
+            [whole.split(self.rows[i])[rank] for i, whole in zip(self.owned, wholes)] for rank in range(self.ranks)
+        ]
         received = self._send(parts, [sum(self._sizes(matrices, self.rank)) for matrices in self.of], like)
         shards: dict[int, Tensor] = {}
         for matrices, part in zip(self.of, received):
