@@ -1,11 +1,11 @@
 """A training small enough to be run dozens of times: synthetic batches and a model of some 7,000 parameters.
 
 Run as a program it serves: a line ``FOLDER key=value ...`` (keys of a Plan) forks a child that trains and leaves the
-hash of all that must be the same after a kill in ``FOLDER/fingerprint``. ``die=S`` ends it without a warning after S
-seconds of CPU time: a kill that does not depend on how busy the machine is. The server prints the child's pid, and
-after an empty line its status and CPU time. One import of torch serves dozens of trainings. With ``world_size`` the child
-forks its ranks, of which ``die`` ends the first; upper-case keys are environment variables. What a training says is in
-``FOLDER/said``.
+hash of all that must be the same after a kill in ``FOLDER/fingerprint``, and what it said in ``FOLDER/said``. ``die=S``
+ends it without a warning after S seconds of CPU time: a kill that does not depend on how busy the machine is. The
+server prints the child's pid, and after an empty line its status and CPU time. One import of torch serves dozens of
+trainings. With ``world_size`` the child forks its ranks, of which ``die`` ends the first and ``broken=N`` lets the
+second fail at batch N; upper-case keys are environment variables.
 """
 
 from __future__ import annotations

@@ -70,10 +70,10 @@ def load(path: Path, into: dict[str, Tensor] | None) -> dict[str, Any]:
 
 def copy_rows(target: Tensor, whole: Tensor) -> None:
     """Copy ``whole`` into ``target``, or into this rank's shard of it."""
-    mesh = getattr(target, "device_mesh", None)
-    if mesh is None:
+    sharded: Any = target if hasattr(target, "device_mesh") else None  # a DTensor, whose import takes a second
+    if sharded is None:
         target.copy_(whole)
         return
-    shards = whole.chunk(mesh.size())
-    if mesh.get_local_rank() < len(shards):
-        target.to_local().copy_(shards[mesh.get_local_rank()])  # type: ignore[operator]
+    shards, rank = whole.chunk(sharded.device_mesh.size()), sharded.device_mesh.get_local_rank()
+    if rank < len(shards):  # else the shard is empty
+        sharded.to_local().copy_(shards[rank])

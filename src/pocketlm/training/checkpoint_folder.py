@@ -116,7 +116,7 @@ def load(path: Path, into: dict[str, Tensor] | None) -> dict[str, Any]:
     facts: dict[str, Any] = artifacts.read_json(path / FACTS)
     if into is not None:
         reader = Reader(path)
-        theirs = {n: m for n, m in reader.read_metadata().state_dict_metadata.items()}
+        theirs = reader.read_metadata().state_dict_metadata
         shapes = {
             n: torch.empty(m.size, device="meta") for n, m in theirs.items() if isinstance(m, TensorStorageMetadata)
         }

@@ -23,6 +23,7 @@ from pocketlm.training.interrupts import Interrupts
 from pocketlm.training.job import Batch, Diverged, TrainJob, TrainResult, check_plan
 from pocketlm.training.parallel import strategy
 from pocketlm.training.rounds import RoundOrder
+from pocketlm.training.validation import count_targets, held_out
 
 DIVERGED = 1.5  # a loss so many times that of guessing (or of the first window) will not come back
 
@@ -80,7 +81,7 @@ class Trainer:
         self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say, self.parallel)
         self.tokens = job.plan.batch_size * job.plan.seq_len
         self.progress = self._progress(0)
-        self.timing = self._timing()
+        self.timing = metrics.timing_log(job, runtime, count_params(self.model), self.tokens)
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint, where there is one."""
@@ -168,18 +169,9 @@ class Trainer:
         round_, index = self.order.batch_of(step, self.losses)
         return Diverged(self.job.label, step + 1, round_, index, why)
 
-    @torch.no_grad()
     def validate(self) -> tuple[float, float] | None:
         """Held-out loss in (nats a token, bits a byte); None without held-out data."""
-        reader, nats, tokens, size = self.job.validation, 0.0, 0, 0
-        if reader is None:
-            return None
-        for raw in reader.validation_batches(self.plan.validation_batches):
-            batch = Batch.of(raw)
-            nats += float(self._loss(batch))
-            tokens += count_targets(batch.targets)
-            size += reader.count_bytes(batch.targets.numpy())
-        return (nats / tokens, metrics.bits_per_byte(nats, size)) if tokens and size else None
+        return held_out(self.job.validation, self.plan.validation_batches, self._loss)
 
     def _log(self, window: float, val_bpb: float | None) -> None:
         step = self.done
@@ -242,15 +234,6 @@ class Trainer:
             self.job.label, self.order.total, "step", per_unit=self.tokens, rate_unit="tok", start=start, stream=stream
         )
 
-    def _timing(self) -> metrics.TimingLog:
-        arch, params = self.job.arch, count_params(self.model)
-        looked_up = 0 if arch.tied else self.job.vocab_size * arch.d_model
-        layers, width = arch.n_layers * arch.sharing, arch.n_heads * arch.head_dim
-        flops = metrics.flops_per_token(params, looked_up, layers, width, self.plan.seq_len)
-        path = self.job.timing if self.runtime.rank == 0 else None
-        peak = None if path is None else numerics.peak_flops(self.runtime)
-        return metrics.TimingLog(path, self.tokens, flops, None if peak is None else peak * self.runtime.world_size)
-
     def _say(self, message: str) -> None:
         self.progress.say(message)
 
@@ -258,8 +241,3 @@ class Trainer:
 def count_params(model: torch.nn.Module) -> int:
     """Parameters of the whole model; tied ones once."""
     return sum(param.numel() for param in model.parameters())
-
-
-def count_targets(targets: Tensor) -> int:
-    """Targets that carry a loss."""
-    return int((targets != -100).sum())

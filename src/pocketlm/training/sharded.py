@@ -1,8 +1,8 @@
 """FSDP2: every rank holds a shard of each parameter, of its gradient and of the optimizer's state.
 
 ``fully_shard`` (torch.distributed.fsdp) gathers the weights of one block at a time and scatters its gradients. Shards
-are rows: rank r has the r-th chunk of dimension 0. AdamW works on shards as they are. Muon needs whole matrices: each is
-put together on one rank, orthogonalised there, and its update dealt out again, so that no rank does another's work.
+are rows: rank r has the r-th chunk of dimension 0. AdamW works on shards as they are. Muon needs whole matrices: each
+is put together on one rank, orthogonalised there, and its update dealt out again: no rank does another's work.
 """
 
 from __future__ import annotations
