@@ -10,6 +10,7 @@ from typing import Any
 CHOICES = {
     "Numerics.device": ("cpu", "cuda"),
     "Numerics.precision": ("fp32", "bf16"),
+    "Numerics.parallel": ("ddp", "fsdp"),
     "Source.kind": ("url", "path", "hub", "embedded"),
     "Corpus.kind": ("text", "chat"),
     "Part.split": ("all", "train", "heldout"),

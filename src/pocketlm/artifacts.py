@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 IGNORED = {".snakemake_timestamp"}
+FULL = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "larger than a file may be here (ulimit -f)",
+}
 
 
 class ArtifactError(RuntimeError):
@@ -61,8 +66,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ArtifactError(f"{path}: no space left on the disk; nothing was written under this name") from None
+        if error.errno in FULL:
+            raise ArtifactError(f"{path}: {FULL[error.errno]}; nothing was written under this name") from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -116,8 +121,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ArtifactError(f"{path}: no space left on the disk; nothing was written under this name") from None
+        if error.errno in FULL:
+            raise ArtifactError(f"{path}: {FULL[error.errno]}; nothing was written under this name") from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

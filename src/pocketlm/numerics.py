@@ -7,7 +7,7 @@ jobs on the same cores slow each other down many times.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,8 @@ def check(numerics: Numerics) -> None:
         raise ConfigError(f"numerics.device={numerics.device}: unknown device; use cpu or cuda")
     if numerics.precision not in ("fp32", "bf16"):
         raise ConfigError(f"numerics.precision={numerics.precision}: unknown precision; use fp32 or bf16")
+    if numerics.parallel not in ("ddp", "fsdp"):
+        raise ConfigError(f"numerics.parallel={numerics.parallel}: unknown; use ddp or fsdp")
     if numerics.threads < 1 or numerics.world_size < 1:
         raise ConfigError("numerics.threads and numerics.world_size must be at least 1")
     if numerics.device == "cuda" and not torch.cuda.is_available():
@@ -89,6 +91,11 @@ def check(numerics: Numerics) -> None:
             f"numerics.world_size={numerics.world_size}: {local} processes here, but this machine has "
             f"{torch.cuda.device_count()} GPU(s); set numerics.world_size to that number, or add machines"
         )
+
+
+def alone(numerics: Numerics) -> Numerics:
+    """The numerics of a stage that is always a single process, whatever the trainings have."""
+    return replace(numerics, world_size=1)
 
 
 def rank() -> int:
@@ -118,7 +125,8 @@ def apply(numerics: Numerics) -> Runtime:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if numerics.world_size > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # gloo in any case: hosts agree on interrupts and checkpoints without waiting for a device
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return Runtime(device, numerics.precision == "bf16", numerics.compile, rank(), numerics.world_size)
 
 

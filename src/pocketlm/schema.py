@@ -16,7 +16,8 @@ class Numerics:
     device: str = "cpu"  # cpu | cuda
     precision: str = "fp32"  # fp32 | bf16 (autocast, fp32 master weights)
     threads: int = 1  # torch intra-op threads of every computing stage
-    world_size: int = 1  # ranks under torchrun
+    world_size: int = 1  # ranks of a training, under torchrun; all other stages are single processes
+    parallel: str = "ddp"  # ddp (each rank has the whole model) | fsdp (FSDP2: shards of it); with several ranks
     compile: bool = False  # torch.compile (needs a C++ compiler)
 
 

@@ -11,8 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,42 +23,7 @@ from pocketlm.training import checkpoint, loop
 from pocketlm.training.checkpoint import Checkpoints
 
 
-class Server:
-    """Forks trainings from one process that has imported torch (``tiny.serve``)."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, str(Path(tiny.__file__))]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-        )
-        self.ask(None)
-
-    def ask(self, line: str | None) -> str:
-        assert self.process.stdin and self.process.stdout
-        if line is not None:
-            self.process.stdin.write(line + "\n")
-        return self.process.stdout.readline().strip()
-
-    def train(self, folder: Path, stop_at: int | None = None, **plan: Any) -> tuple[int, float]:
-        """(wait status, CPU seconds) of a training; it gets SIGTERM once it has trained ``stop_at`` steps or more."""
-        pid = int(self.ask(" ".join([str(folder), *(f"{name}={value}" for name, value in plan.items())])))
-        if stop_at is not None:
-            while not (folder / "tiny-base" / f"step-{stop_at:09d}.sha256").exists():
-                time.sleep(0.01)
-            os.kill(pid, signal.SIGTERM)
-        status, seconds = self.ask("").split()
-        return int(status), float(seconds)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server()
-    yield one
-    one.process.kill()
-    one.process.wait()
-
-
-def test_killed_at_random_instants(server: Server, tmp_path: Path) -> None:
+def test_killed_at_random_instants(server: tiny.Server, tmp_path: Path) -> None:
     """At least 6 kills, across the borders of three rounds; weights, optimizer, metrics and curve bit-identical."""
     recipe = {"steps": 60, "rounds": 3, "checkpoint_every": 3}
     whole = tmp_path / "whole"
@@ -101,7 +64,7 @@ def test_stop_at_a_round_border(border: int, tmp_path: Path, monkeypatch: pytest
     assert all(torch.equal(resumed.state[name], whole.state[name]) for name in whole.state)
 
 
-def test_sigterm_writes_a_checkpoint(server: Server, tmp_path: Path) -> None:
+def test_sigterm_writes_a_checkpoint(server: tiny.Server, tmp_path: Path) -> None:
     server.train(tmp_path, stop_at=50, steps=5000, checkpoint_every=50)
     newest = Checkpoints(tmp_path / "tiny-base").load()
     assert newest is not None and 50 <= newest["done"] < 5000

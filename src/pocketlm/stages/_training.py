@@ -114,7 +114,7 @@ def job_of(
 ) -> TrainJob:
     """The training job of this stage, with the checkpoint folder that is its own."""
     from pocketlm.data.reader import TokenReader
-    from pocketlm.training.checkpoint import key
+    from pocketlm.training.checkpoint import key, layout
     from pocketlm.training.job import TrainJob
 
     model, plan = entry_of(params, args.entry, phase, args.params)
@@ -122,12 +122,13 @@ def job_of(
         "architecture": config.as_dict(start.arch),
         "plan": config.as_dict(plan),
         "seed": model.seed,
-        "numerics": config.as_dict(params.numerics),
+        "numerics": config.as_dict(replace(params.numerics, world_size=1, parallel="ddp")),  # those are the layout
         "vocab_size": vocab_size,
         **inputs,
     }
     folder = artifacts.folder_of(args.tokens)
     name = f"{phase}-{args.entry}"
+    processes = layout(params.numerics.world_size, params.numerics.parallel)
     return TrainJob(
         arch=start.arch,
         vocab_size=vocab_size,
@@ -137,7 +138,7 @@ def job_of(
         seed=model.seed,
         numerics=params.numerics,
         init_state=start.state,
-        checkpoints=Path("results/checkpoints") / f"{name}-{key(determined)}",
+        checkpoints=Path("results/checkpoints") / f"{name}-{key(determined)}{processes}",
         timing=Path("results/logs") / f"{name}.timing.jsonl",
         label=f"{stage} {args.entry}",
     )

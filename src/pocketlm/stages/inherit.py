@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketlm.stages._training import begin
 
     params = config.load(args.params)
-    numerics.apply(params.numerics)
+    numerics.apply(numerics.alone(params.numerics))
     model = params.models[args.entry]
     how, plan = model.inherit, params.plans[str(model.base)]
     if how is None:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketlm import numerics
 
     params = config.load(args.params)
-    numerics.apply(params.numerics)
+    numerics.apply(numerics.alone(params.numerics))
     phases = phase_folders(args.models)
     wanted = {n: d for n, d in sorted(params.deployments.items()) if d.model == args.entry}
     calibration = _calibration(args.tokens) if params.quantization.method == "gptq" else None

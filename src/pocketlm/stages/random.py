@@ -21,19 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the trials of the random arm."""
-    from pocketlm.numerics import check  # before torch
+    from pocketlm.numerics import alone, check  # before torch
 
     params = config.load(args.params)
     plan, search = proxy_plan(params, args.params), params.search
     drawn = artifacts.read_json(args.candidates)["random"]
-    check(params.numerics)
+    runtime = alone(params.numerics)
+    check(runtime)
     folders = checked(args.tokens)
     from pocketlm.search.trials import run_trial
 
     trials, own = [], CHECKPOINTS / "random"
     for number, record in enumerate(drawn):
         label = f"random {number + 1}/{len(drawn)}"
-        found = run_trial(record, plan, search.rungs[-1].steps, folders, search.seed, params.numerics, label, own)
+        found = run_trial(record, plan, search.rungs[-1].steps, folders, search.seed, runtime, label, own)
         trials.append(found | {"slot": number, "rung": None})
     best = min((t["loss_bpb"] for t in trials if not t["diverged"]), default=None)
     artifacts.write_json(args.out, {"trials": trials, "best": best, "tokens": sum(t["tokens"] for t in trials)})

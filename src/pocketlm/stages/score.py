@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from pocketlm import numerics
 
     params = config.load(args.params)
-    runtime = numerics.apply(params.numerics)
+    runtime = numerics.apply(numerics.alone(params.numerics))
     suite = _entry(params.suites, args.suite, "suites")
     model = _entry(params.models, args.entry, "models")
     from pocketlm.scoring.evaluate import Scorer

@@ -42,7 +42,7 @@ def checked(manifests: list[Path]) -> list[Path]:
 
 def run(args: argparse.Namespace) -> None:
     """Write one trial."""
-    from pocketlm.numerics import check  # before torch
+    from pocketlm.numerics import alone, check  # before torch
 
     params = config.load(args.params)
     plan = proxy_plan(params, args.params)
@@ -53,12 +53,13 @@ def run(args: argparse.Namespace) -> None:
         raise ArtifactError(
             f"{args.candidates}: no slot {args.slot}, it has {len(slots)}; make it anew: snakemake {args.candidates}"
         )
-    check(params.numerics)
+    runtime = alone(params.numerics)
+    check(runtime)
     folders = checked(args.tokens)
     from pocketlm.search.trials import run_trial
 
     steps, own = params.search.rungs[args.rung].steps, CHECKPOINTS / f"r{args.rung}-s{args.slot}"
     label = f"trial r{args.rung}-s{args.slot}"
-    found = run_trial(slots[args.slot], plan, steps, folders, params.search.seed, params.numerics, label, own)
+    found = run_trial(slots[args.slot], plan, steps, folders, params.search.seed, runtime, label, own)
     artifacts.write_json(args.out, found | {"rung": args.rung, "slot": args.slot})
     shutil.rmtree(own, ignore_errors=True)

@@ -21,8 +21,9 @@ from pocketlm.training import metrics, schedules
 from pocketlm.training.checkpoint import Checkpoints
 from pocketlm.training.interrupts import Interrupts
 from pocketlm.training.job import Batch, Diverged, TrainJob, TrainResult, check_plan
-from pocketlm.training.optimizers import Optimizer
+from pocketlm.training.parallel import strategy
 from pocketlm.training.rounds import RoundOrder
+from pocketlm.training.validation import count_targets, held_out
 
 DIVERGED = 1.5  # a loss so many times that of guessing (or of the first window) will not come back
 
@@ -36,15 +37,20 @@ def train(job: TrainJob) -> TrainResult:
     """
     check_plan(job.plan, job.numerics)
     trainer = Trainer(job, numerics.apply(job.numerics))
-    trainer.resume()
-    with Interrupts() as interrupts:
-        while trainer.done < trainer.order.total:
-            trainer.step()
-            trainer.after_step()
-            if interrupts.caught is not None:
-                trainer.stop()
-    trainer.progress.close()
-    return trainer.result()
+    try:
+        trainer.resume()
+        with Interrupts() as interrupts:
+            while trainer.done < trainer.order.total:
+                trainer.step()
+                trainer.after_step()
+                if trainer.parallel.agreed(interrupts.caught is not None):
+                    trainer.stop()
+        trainer.progress.close()
+        return trainer.result()
+    except RuntimeError as error:
+        raise trainer.parallel.explained(error, job.label) from error
+    finally:
+        trainer.parallel.leave()
 
 
 class Trainer:
@@ -52,15 +58,19 @@ class Trainer:
 
     def __init__(self, job: TrainJob, runtime: numerics.Runtime) -> None:
         from pocketlm.model.decoder import Decoder
+        from pocketlm.model.imports import check_state
 
         self.job, self.plan, self.runtime = job, job.plan, runtime
         torch.manual_seed(job.seed)
         model = Decoder(job.arch, job.vocab_size, job.seed)  # on the CPU: the same first weights on every device
         if job.init_state is not None:
+            shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+            check_state(job.init_state, shapes, f"{job.label}: the weights that it starts from")
             model.load_state_dict(job.init_state)
-        self.model = model.to(runtime.device)
-        self.loss_of = torch.compile(self.model.loss) if runtime.compile else self.model.loss
-        self.optimizer = Optimizer(self.model, job.plan, job.arch.d_model, runtime.bf16)
+        self.parallel = strategy(runtime, job.numerics.parallel)
+        self.model = self.parallel.place(model)
+        self.loss_of = self.parallel.loss_of(self.model)
+        self.optimizer = self.parallel.optimizer(self.model, job.plan, job.arch.d_model)
         self.order = RoundOrder(job.plan, job.seed)
         self.done = 0
         self.losses = torch.zeros(self.order.total, device=runtime.device)
@@ -68,24 +78,21 @@ class Trainer:
         self.checked = 0  # steps whose losses were looked at
         self.curve: list[dict[str, Any]] = []
         self.validation: tuple[float, float] | None = None  # nats a token, bits a byte
-        self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say)
+        self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say, self.parallel)
         self.tokens = job.plan.batch_size * job.plan.seq_len
         self.progress = self._progress(0)
-        self.timing = self._timing()
+        self.timing = metrics.timing_log(job, runtime, count_params(self.model), self.tokens)
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint, where there is one."""
-        state = None if self.checkpoints is None else self.checkpoints.load()
-        if state is not None:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load(state["optimizer"])
-            self.losses.copy_(state["losses"])
-            self.norms.copy_(state["norms"])
-            self.done = self.checked = state["done"]
-            self.curve, self.validation = state["curve"], state["validation"]
-            torch.set_rng_state(state["rng"])
+        tensors = self.tensors()
+        facts = None if self.checkpoints is None else self.checkpoints.load(tensors)
+        if facts is not None:
+            self.done = self.checked = facts["done"]
+            self.curve, self.validation = facts["curve"], facts["validation"]
+            torch.set_rng_state(tensors["rng"])
             if self.runtime.device.type == "cuda":
-                torch.cuda.set_rng_state(state["cuda_rng"], self.runtime.device)
+                torch.cuda.set_rng_state(tensors["cuda_rng"], self.runtime.device)
             self._say(f"going on from the checkpoint of step {self.done}")
         self.progress = self._progress(self.done)
         self.timing.restart(self.done)
@@ -114,7 +121,7 @@ class Trainer:
             part = self._loss(batch.rows(slice(start, start + micro))) / total
             part.backward()
             loss += part.detach()
-        return loss if self.runtime.world_size == 1 else self._reduce(loss)
+        return self.parallel.reduce(loss, self.optimizer)
 
     def _loss(self, batch: Batch) -> Tensor:
         """The sum of the losses of a batch in nats []."""
@@ -123,23 +130,13 @@ class Trainer:
             loss: Tensor = self.loss_of(moved.inputs, moved.targets, moved.documents, moved.positions, "sum")
         return loss
 
-    def _reduce(self, loss: Tensor) -> Tensor:
-        """Sum gradients and loss over the ranks, in one flat message; each rank's are shares of the global mean."""
-        for param in self.optimizer.params:
-            param.grad = torch.zeros_like(param) if param.grad is None else param.grad
-        grads = [param.grad for param in self.optimizer.params if param.grad is not None]
-        flat = torch.cat([loss.view(1)] + [grad.reshape(-1) for grad in grads])
-        torch.distributed.all_reduce(flat)
-        parts = flat[1:].split([grad.numel() for grad in grads])
-        torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts, grads)])
-        return flat[0]
-
     def after_step(self) -> None:
         """What is due at this step: check, log, validate, checkpoint. The check goes first: no NaN is ever saved."""
         done, last = self.done, self.done == self.order.total
         log = last or done % self.plan.log_every == 0 or done in self.order.starts
         validate = last or (self.plan.validate_every > 0 and done % self.plan.validate_every == 0)
         save = self.checkpoints is not None and not last and done % self.plan.checkpoint_every == 0
+        save = save and self.checkpoints is not None and self.checkpoints.affordable()
         if log or validate or save:
             window = self.check()
             if validate:
@@ -172,18 +169,9 @@ class Trainer:
         round_, index = self.order.batch_of(step, self.losses)
         return Diverged(self.job.label, step + 1, round_, index, why)
 
-    @torch.no_grad()
     def validate(self) -> tuple[float, float] | None:
         """Held-out loss in (nats a token, bits a byte); None without held-out data."""
-        reader, nats, tokens, size = self.job.validation, 0.0, 0, 0
-        if reader is None:
-            return None
-        for raw in reader.validation_batches(self.plan.validation_batches):
-            batch = Batch.of(raw)
-            nats += float(self._loss(batch))
-            tokens += count_targets(batch.targets)
-            size += reader.count_bytes(batch.targets.numpy())
-        return (nats / tokens, metrics.bits_per_byte(nats, size)) if tokens and size else None
+        return held_out(self.job.validation, self.plan.validation_batches, self._loss)
 
     def _log(self, window: float, val_bpb: float | None) -> None:
         step = self.done
@@ -200,26 +188,19 @@ class Trainer:
         self.progress.update(step, loss=window)
         self.timing.write(step, window)
 
-    def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on."""
-        state = {
-            "done": self.done,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.tensors(),
-            "losses": self.losses,
-            "norms": self.norms,
-            "curve": self.curve,
-            "validation": self.validation,
-            "rng": torch.get_rng_state(),
-        }
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that the rest of the training depends on, by name, as this rank holds it."""
+        state = self.parallel.layout(self.model, self.optimizer)
+        state |= {"losses": self.losses, "norms": self.norms, "rng": torch.get_rng_state()}
         if self.runtime.device.type == "cuda":
             state["cuda_rng"] = torch.cuda.get_rng_state(self.runtime.device)
         return state
 
     def save(self) -> None:
-        """Write a checkpoint (rank 0 only: the ranks hold the same)."""
-        if self.checkpoints is not None and self.runtime.rank == 0:
-            self.checkpoints.save(self.done, self.state())
+        """Write a checkpoint; all ranks call it at the same step."""
+        if self.checkpoints is not None:
+            facts = {"done": self.done, "curve": self.curve, "validation": self.validation}
+            self.checkpoints.save(self.done, facts, self.tensors())
 
     def stop(self) -> None:
         """Write a checkpoint where there is a place for it, and raise KeyboardInterrupt."""
@@ -239,14 +220,13 @@ class Trainer:
         found = {
             "steps": self.order.total,
             "tokens": self.order.total * self.tokens,
-            "params": sum(param.numel() for param in self.optimizer.params),
+            "params": count_params(self.model),
             "train_loss": metrics.rounded(window),
             "val_loss": metrics.rounded(nats),
             "val_bits_per_byte": metrics.rounded(bits),
             "round_losses": [metrics.rounded(loss) for loss in rounds],
         }
-        state = {name: tensor.detach().float().cpu() for name, tensor in self.model.state_dict().items()}
-        return TrainResult(state, found, self.curve)
+        return TrainResult(self.parallel.whole(self.model), found, self.curve)
 
     def _progress(self, start: int) -> Progress:
         stream = None if self.runtime.rank == 0 else io.StringIO()  # one rank speaks
@@ -254,19 +234,10 @@ class Trainer:
             self.job.label, self.order.total, "step", per_unit=self.tokens, rate_unit="tok", start=start, stream=stream
         )
 
-    def _timing(self) -> metrics.TimingLog:
-        arch, params = self.job.arch, sum(param.numel() for param in self.optimizer.params)
-        looked_up = 0 if arch.tied else self.job.vocab_size * arch.d_model
-        layers, width = arch.n_layers * arch.sharing, arch.n_heads * arch.head_dim
-        flops = metrics.flops_per_token(params, looked_up, layers, width, self.plan.seq_len)
-        path = self.job.timing if self.runtime.rank == 0 else None
-        peak = None if path is None else numerics.peak_flops(self.runtime)
-        return metrics.TimingLog(path, self.tokens, flops, None if peak is None else peak * self.runtime.world_size)
-
     def _say(self, message: str) -> None:
         self.progress.say(message)
 
 
-def count_targets(targets: Tensor) -> int:
-    """Targets that carry a loss."""
-    return int((targets != -100).sum())
+def count_params(model: torch.nn.Module) -> int:
+    """Parameters of the whole model; tied ones once."""
+    return sum(param.numel() for param in model.parameters())

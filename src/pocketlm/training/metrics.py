@@ -10,9 +10,12 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pocketlm import artifacts
+from pocketlm import artifacts, numerics
+
+if TYPE_CHECKING:
+    from pocketlm.training.job import TrainJob
 
 COLUMNS = ("step", "round", "loss", "lr", "grad_norm", "val_bpb")
 
@@ -84,3 +87,14 @@ class TimingLog:
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
         self.restart(step)
+
+
+def timing_log(job: TrainJob, runtime: numerics.Runtime, params: int, tokens_per_step: int) -> TimingLog:
+    """The timing log of a training whose model has ``params`` parameters; only rank 0 writes one."""
+    arch = job.arch
+    looked_up = 0 if arch.tied else job.vocab_size * arch.d_model
+    layers, width = arch.n_layers * arch.sharing, arch.n_heads * arch.head_dim
+    flops = flops_per_token(params, looked_up, layers, width, job.plan.seq_len)
+    path = job.timing if runtime.rank == 0 else None
+    peak = None if path is None else numerics.peak_flops(runtime)
+    return TimingLog(path, tokens_per_step, flops, None if peak is None else peak * runtime.world_size)

@@ -7,6 +7,8 @@ Newton-Schulz, for the 2-D matrices inside the layers. Embeddings, head, norms a
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +45,10 @@ class MuonGroup:
     def _wide(matrix: Tensor, tall: bool) -> Tensor:
         return matrix.mT if tall else matrix
 
+    def slots(self) -> dict[str, list[Tensor]]:
+        """The state, one view in the shape of each parameter."""
+        return {"momentum": [self._wide(m, tall) for m, tall in zip(self.momentum.unbind(), self.tall)]}
+
     def step(self, lr: float, weight_decay: float) -> None:
         grads = torch.stack([self._wide(gradient(p), tall) for p, tall in zip(self.params, self.tall)])
         self.momentum.lerp_(grads, 1 - MUON_MOMENTUM)
@@ -62,6 +68,10 @@ class AdamWGroup:
         self.beta1, self.beta2 = plan.beta1, plan.beta2
         self.exp_avg = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in params]
         self.exp_avg_sq = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in params]
+
+    def slots(self) -> dict[str, list[Tensor]]:
+        """The state, one tensor in the shape of each parameter."""
+        return {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
 
     def step(self, lr_factor: float, steps: Tensor) -> None:
         """``steps`` float [] counts the updates, this one included."""
@@ -102,7 +112,8 @@ class Optimizer:
     def __init__(self, model: nn.Module, plan: Plan, d_model: int, bf16: bool = False) -> None:
         if plan.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"plans: optimizer={plan.optimizer}: unknown; use muon or adamw")
-        named: dict[str, Tensor] = dict(model.named_parameters())
+        named = self.leaves(model)
+        self.names = {id(p): name for name, p in named.items()}
         matrices = {name: named[name] for name in hidden_matrices(model) if name in named}
         others = {name: p for name, p in named.items() if name not in matrices}
         decayed = [p for name, p in others.items() if p.ndim == 2 and name.endswith("weight")]  # embeddings, head
@@ -111,19 +122,31 @@ class Optimizer:
         self.weight_decay = plan.weight_decay
         self.muon_lr = plan.muon_lr * batch_factor(plan)
         self.lr = plan.lr * batch_factor(plan)
-        self.muon: list[MuonGroup] = []
+        self.muon: list[Any] = []
         groups = [(decayed, self.lr, plan.weight_decay), (rest, self.lr, 0.0)]
         if plan.optimizer == "muon":
-            self.muon = [MuonGroup(group, bf16) for group in by_shape(list(matrices.values()))]
+            self.muon = self.muon_groups(list(matrices.values()), bf16)
         else:
             groups.append((list(matrices.values()), self.lr * width_factor(plan, d_model), plan.weight_decay))
         self.adamw = [AdamWGroup(params, lr, decay, plan) for params, lr, decay in groups if params]
         self.steps = torch.zeros((), device=self.params[0].device)
 
+    def leaves(self, model: nn.Module) -> dict[str, Tensor]:
+        """{name: tensor that is updated}."""
+        return dict(model.named_parameters())
+
+    def muon_groups(self, matrices: list[Tensor], bf16: bool) -> list[Any]:
+        """What Muon updates together."""
+        return [MuonGroup(group, bf16) for group in by_shape(matrices)]
+
+    def whole_norm(self, norm: Tensor) -> Tensor:
+        """The norm of all gradients, from that of this process's."""
+        return norm
+
     def clip(self, max_norm: float) -> Tensor:
         """Scale all gradients so that their global norm is at most ``max_norm`` (<= 0: never); the norm before."""
         grads = [p.grad for p in self.params if p.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        norm = self.whole_norm(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
         if max_norm > 0:
             share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
             if share.device.type != "cpu" or float(share) < 1.0:  # asking a GPU would make the host wait for it
@@ -145,19 +168,12 @@ class Optimizer:
             param.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The whole state by name, the tensors themselves."""
+        """The whole state, the tensors themselves: ``steps``, and ``SLOT.PARAMETER`` in the parameter's shape."""
         state = {"steps": self.steps}
-        for i, muon in enumerate(self.muon):
-            state[f"muon.{i}.momentum"] = muon.momentum
-        for i, group in enumerate(self.adamw):
-            state |= {f"adamw.{i}.exp_avg.{j}": t for j, t in enumerate(group.exp_avg)}
-            state |= {f"adamw.{i}.exp_avg_sq.{j}": t for j, t in enumerate(group.exp_avg_sq)}
+        for group in (*self.muon, *self.adamw):
+            for slot, tensors in group.slots().items():
+                state |= {f"{slot}.{self.names[id(p)]}": t for p, t in zip(group.params, tensors)}
         return state
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Copy a saved ``tensors()`` into this optimizer; KeyError where it is of another model."""
-        for name, tensor in self.tensors().items():
-            tensor.copy_(state[name])
 
 
 def by_shape(params: list[Tensor]) -> list[list[Tensor]]:
