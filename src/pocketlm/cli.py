@@ -29,6 +29,8 @@ STAGES = {
     "download": Command("pocketlm.stages.download", "fetch or generate one source and verify its bytes"),
     "tokenizer": Command("pocketlm.stages.tokenizer", "train, import or compress one tokenizer"),
     "tokenize": Command("pocketlm.stages.tokenize", "encode one corpus into token shards"),
+    "tokenize-shard": Command("pocketlm.stages.tokenize_shard", "encode one shard of a large corpus"),
+    "tokenize-join": Command("pocketlm.stages.tokenize_join", "join a corpus's shards to its tokens"),
     "calibrate": Command("pocketlm.stages.calibrate", "measure one device by operator shape"),
     "propose": Command("pocketlm.stages.propose", "filter the search space by budget and fill the first rung"),
     "trial": Command("pocketlm.stages.trial", "train the proxy of one slot of one rung"),

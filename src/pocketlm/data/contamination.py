@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SIEVE = 24  # bits
 WORD = re.compile(r"[^\W_]+")
 PROMPTS = ("passage", "context", "ctx", "query", "question", "goal", "sol1", "sol2", "sentence", "text")
 Hashes = NDArray[np.uint64]
+Found = dict[str, dict[str, Any]]
 
 
 def item_text(row: Any) -> str:
@@ -121,16 +123,36 @@ class Contamination:
         for start, stop in zip(first[first < last], last[first < last], strict=True):
             self.hit[self.owners[start:stop]] = True
 
+    def found(self) -> Found:
+        """{task: items, too_short, hits (numbers of the items that overlapped)}."""
+        hits: dict[str, list[int]] = {task: [] for task in sorted(self.sizes)}
+        for (task, number), hit in zip(self.items, self.hit, strict=True):
+            if hit:
+                hits[task].append(number)
+        return {t: {"items": self.sizes[t], "too_short": self.short[t], "hits": own} for t, own in hits.items()}
+
     def report(self) -> dict[str, Any]:
-        """{task: items, too_short, overlapping, share, examples (item numbers)}."""
-        out: dict[str, Any] = {}
-        for task in sorted(self.sizes):
-            numbers = [n for (t, n), hit in zip(self.items, self.hit, strict=True) if hit and t == task]
-            out[task] = {
-                "items": self.sizes[task],
-                "too_short": self.short[task],
-                "overlapping": len(numbers),
-                "share": round(len(numbers) / max(self.sizes[task], 1), 6),
-                "examples": numbers[:EXAMPLES],
-            }
-        return out
+        """What overlapped, as a table."""
+        return report(self.found())
+
+
+def united(shards: Sequence[Found]) -> Found:
+    """What the shards of a corpus found, together."""
+    return {
+        task: own | {"hits": sorted({number for shard in shards for number in shard[task]["hits"]})}
+        for task, own in shards[0].items()
+    }
+
+
+def report(found: Found) -> dict[str, Any]:
+    """{task: items, too_short, overlapping, share, examples (item numbers)}."""
+    return {
+        task: {
+            "items": own["items"],
+            "too_short": own["too_short"],
+            "overlapping": len(own["hits"]),
+            "share": round(len(own["hits"]) / max(own["items"], 1), 6),
+            "examples": own["hits"][:EXAMPLES],
+        }
+        for task, own in sorted(found.items())
+    }
