@@ -46,15 +46,18 @@ class Shard:
         self.index.write(np.int64(0).tobytes())
         self.mask: BinaryIO | None = Path(f"{self.stem}.mask").open("wb") if self.masked else None  # noqa: SIM115
 
-    def add(self, ids: list[int], mask: list[int]) -> None:
-        tokens, own = np.asarray(ids, dtype=self.dtype), np.asarray(mask, dtype=np.uint8)
+    def add(self, ids: Any, mask: Any) -> None:
+        """Append a document: its ids, and 1 where a token is under loss (None: everywhere)."""
+        tokens = np.asarray(ids, dtype=self.dtype)
+        own = None if mask is None else np.asarray(mask, dtype=np.uint8)
         self.ids.write(tokens.tobytes())
         if self.mask is not None:
-            self.mask.write(own.tobytes())
-        self.documents, self.tokens = self.documents + 1, self.tokens + len(ids)
+            self.mask.write(np.ones(len(tokens), dtype=np.uint8).tobytes() if own is None else own.tobytes())
+        self.documents, self.tokens = self.documents + 1, self.tokens + len(tokens)
         self.index.write(np.int64(self.tokens).tobytes())
-        self.bytes += int(self.lengths[tokens][own != 0].sum(dtype=np.int64))
-        self.loss_tokens += int(own.sum(dtype=np.int64))
+        learned = tokens if own is None else tokens[own != 0]
+        self.bytes += int(self.lengths[learned].sum(dtype=np.int64))
+        self.loss_tokens += len(learned)
 
     def close(self) -> dict[str, int]:
         for stream in (self.ids, self.index, self.mask):
@@ -63,17 +66,12 @@ class Shard:
         return {name: getattr(self, name) for name in COUNTS}
 
 
-def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[list[int], list[int]]]:
-    """(ids, mask) of each document: text ends with eos and is trained on whole, a dialogue on its answers."""
-    texts = [d.text for d in documents if not d.is_chat]
-    plain = iter(chat.texts(texts))
+def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[Any, Any]]:
+    """(ids, mask) of each document: text ends with eos and is trained on whole (None), a dialogue on its answers."""
+    plain = iter(chat.texts.arrays([d.text for d in documents if not d.is_chat]))
     dialogues = iter(chat.encode_batch([(d.messages, d.tools) for d in documents if d.is_chat]))
     for document in documents:
-        if document.is_chat:
-            yield next(dialogues)
-        else:
-            ids = [*next(plain), chat.eos_id]
-            yield ids, [1] * len(ids)
+        yield next(dialogues) if document.is_chat else (np.append(next(plain), chat.eos_id), None)
 
 
 def write_part(
