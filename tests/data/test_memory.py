@@ -30,7 +30,7 @@ np.unique(np.arange(1000))
 before = peak()
 reader = TokenReader(folder, "train", 2048, 64, seed=1)
 rows = set()
-for step in [0, 1, far // 3, far - 1, far, 5 * far]:
+for step in [*range(200), far // 3, far - 1, far, 5 * far]:
     batch = reader.batch(0, step)
     assert batch.inputs.shape == (64, 2048) and (batch.inputs[:, 1:] == batch.targets[:, :-1]).all()
 part = reader.parts[0]
