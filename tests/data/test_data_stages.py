@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sample_texts import TEXTS
 
 from pocketlm import artifacts, cli
 from pocketlm.config import Part
+from pocketlm.data.contamination import words
 from pocketlm.data.segments import shard_documents
 
 TASK = [{"query": TEXTS[0], "choices": ["yes", "no"], "gold": 0}, {"query": "Short?", "choices": ["a", "b"], "gold": 1}]
@@ -145,3 +149,9 @@ def test_a_bad_row_of_a_shard_is_found(run: Path, capsys: pytest.CaptureFixture[
         artifacts.ArtifactError, match=r"d/texts/texts.jsonl, from its byte [\d,]+: row \d+ has no field 'text'"
     ):
         list(shard_documents(Part(source="texts"), Path("d/texts"), 1, 2, run))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(st.characters(), max_size=60) | st.text("aB9_é’\u3000\u2028\u0130ß \n-", max_size=60))
+def test_words_are_those_of_the_pattern(text: str) -> None:
+    assert [word.decode("utf-8", "surrogatepass") for word in words(text)] == re.findall(r"[^\W_]+", text.lower())
