@@ -35,6 +35,7 @@ CHOICES = {
 POSITIVE = {  # above 0; every other number is at least 0
     "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std "
     "max_seq_len shortcut_ratio",
+    "Corpus": "shards",
     "Device": "threads repeats new_tokens calibration prompts",
     "Inherit": "batches mask_steps mask_lr",
     "Numerics": "threads world_size",

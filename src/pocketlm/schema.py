@@ -72,6 +72,7 @@ class Corpus:
     parts: Dict[str, Part] = field(default_factory=dict)
     validation: float = 0.02  # share of documents held out for the validation loss, by hash
     decontaminate: List[str] = field(default_factory=list)  # suites whose prompts are looked up (13-grams)
+    shards: int = 1  # jobs that encode it side by side; the tokens do not depend on it
 
 
 @dataclass

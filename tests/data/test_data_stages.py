@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sample_texts import TEXTS
 
 from pocketlm import artifacts, cli
+from pocketlm.config import Part
+from pocketlm.data.contamination import words
+from pocketlm.data.segments import shard_documents
 
 TASK = [{"query": TEXTS[0], "choices": ["yes", "no"], "gold": 0}, {"query": "Short?", "choices": ["a", "b"], "gold": 1}]
 
@@ -80,3 +86,72 @@ def test_corpus_smaller_than_a_batch(run: Path, capsys: pytest.CaptureFixture[st
 def test_unknown_entry(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pocketlm("download --entry other --out x --manifest x.manifest.json") != 0
     assert "sources.other: no such source; there are task, texts" in capsys.readouterr().err
+
+
+def shard_params(shards: int) -> None:
+    """Another number of shards, a second part that cannot be cut by lines, one with a limit."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    corpus = params["corpora"]["c"]
+    corpus["shards"] = shards
+    corpus["parts"] |= {"raw": {"source": "texts", "reader": "raw"}, "few": {"source": "texts", "limit": 40}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.mark.parametrize("shards", [2, 3, 50])
+def test_shards_join_to_the_same_bytes(run: Path, shards: int) -> None:
+    """However many jobs encode a corpus: the folder, its manifest and the contamination table of one job."""
+    shard_params(1)
+    chain("one")
+    shard_params(shards)
+    data = "--data one/texts.manifest.json one/task.manifest.json --tokenizer one/t.manifest.json"
+    manifests = [f"s/c-{number}.manifest.json" for number in range(shards)]
+    for number, manifest in reversed(list(enumerate(manifests))):
+        assert (
+            pocketlm(f"tokenize-shard --entry c --shard {number} {data} --out s/c-{number} --manifest {manifest}") == 0
+        )
+    line = f"tokenize-join --entry c --shards {' '.join(manifests)} --tokenizer one/t.manifest.json --out s/c"
+    assert pocketlm(f"{line} --manifest s/c.manifest.json --contamination s/c.json") == 0
+    assert artifacts.members("one/c") == artifacts.members("s/c")
+    for name in ("c.json", "c.manifest.json"):
+        assert Path("one", name).read_bytes() == Path("s", name).read_bytes()
+    sizes = [Path(f"s/c-{number}/train.p.bin").stat().st_size for number in range(shards)]
+    assert max(sizes) < 1.5 * sum(sizes) / shards if shards < 10 else sum(sizes)
+
+
+def test_shard_refusals(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shard_params(2)
+    chain("one")
+    data = "--data one/texts.manifest.json one/task.manifest.json --tokenizer one/t.manifest.json"
+    assert pocketlm(f"tokenize-shard --entry c --shard 2 {data} --out s/c-2 --manifest s/c-2.manifest.json") == 2
+    assert "corpora.c.shards is 2: there is no shard 2" in capsys.readouterr().err
+    for number in (0, 1):
+        assert (
+            pocketlm(
+                f"tokenize-shard --entry c --shard {number} {data} --out s/{number} --manifest s/{number}.manifest.json"
+            )
+            == 0
+        )
+    Path("s/1/train.p.bin").write_bytes(b"other")
+    line = "tokenize-join --entry c --shards s/0.manifest.json s/1.manifest.json --tokenizer one/t.manifest.json"
+    assert pocketlm(f"{line} --out s/c --manifest s/c.manifest.json --contamination s/c.json") == 1
+    assert "s/1/train.p.bin: changed since it was made" in capsys.readouterr().err
+
+
+def test_a_bad_row_of_a_shard_is_found(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("texts.jsonl").open("a") as stream:
+        stream.write('{"body": "no text"}\n')
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["sources"]["texts"]["sha256"] = artifacts.sha256("texts.jsonl")
+    params["corpora"]["c"] |= {"shards": 2}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert pocketlm("download --entry texts --out d/texts --manifest d/texts.manifest.json") == 0
+    with pytest.raises(
+        artifacts.ArtifactError, match=r"d/texts/texts.jsonl, from its byte [\d,]+: row \d+ has no field 'text'"
+    ):
+        list(shard_documents(Part(source="texts"), Path("d/texts"), 1, 2, run))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(st.characters(), max_size=60) | st.text("aB9_é’\u3000\u2028\u0130ß \n-", max_size=60))
+def test_words_are_those_of_the_pattern(text: str) -> None:
+    assert [word.decode("utf-8", "surrogatepass") for word in words(text)] == re.findall(r"[^\W_]+", text.lower())

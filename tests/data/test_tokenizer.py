@@ -9,17 +9,22 @@ import sys
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sample_texts import TEXTS
 from tokenizers import Tokenizer
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
+from pocketlm.data import encode as encode_room
 from pocketlm.data import tokenizer
 from pocketlm.data.compress import compress, count_pieces
 from pocketlm.data.encode import Encoder, byte_of
 from pocketlm.data.tokens import token_bytes
 
+MIRROR = os.environ.get("POCKETLM_MIRROR")  # before a fixture unsets it
 STRANGE = [
     "",
     " ",
@@ -75,7 +80,57 @@ def test_fast_encoder_equals_reference(digits: bool) -> None:
     letters += [chr(c) for c in range(0x10000, 0x20000, 997)]
     texts = [f"a{c} {c}5  {c}\n 7 " for c in letters] + STRANGE + TEXTS[:20]
     whole = ["".join(texts[i : i + 8]) for i in range(0, len(texts), 8)]
-    assert encode(whole) == encode.slow(whole)
+    assert encode(whole) == [ids.tolist() for ids in encode.slow(whole)]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.text(" \n\ta1's.", max_size=200)
+
+
+@pytest.fixture(scope="module", params=[(290, True), (290, False), (261 + 200, True)], ids=str)
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    vocab_size, digits = request.param
+    text = TEXTS if vocab_size == 290 else [*TEXTS, Path(__file__).read_text()]
+    found = Encoder(tokenizer.train(text, vocab_size, digits, "t"))
+    assert found.fast is not None
+    return found
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(TEXT, max_size=8))
+def test_fast_encoder_equals_reference_on_random_unicode(encoder: Encoder, texts: list[str]) -> None:
+    assert encoder(texts) == [ids.tolist() for ids in encoder.slow(texts)]
+    assert encoder.fast is not None
+
+
+def test_fast_encoder_on_long_pieces(encoder: Encoder) -> None:
+    """Runs of one kind of character, as broken web pages have them."""
+    texts = [c * 20_000 for c in "a '1.\nä\u3000"] + ["ab" * 9_000 + " " * 9_000, "\n" * 9_000 + "7"]
+    assert encoder(texts) == [ids.tolist() for ids in encoder.slow(texts)]
+
+
+def test_fast_encoder_is_made_anew(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It remembers words: without an end a large corpus would fill the memory."""
+    monkeypatch.setattr(encode_room, "RENEW", 1000)
+    first = encoder.fast
+    assert encoder(TEXTS) == [ids.tolist() for ids in encoder.slow(TEXTS)]
+    assert encoder.fast is not first and encoder(TEXTS[:3]) == [ids.tolist() for ids in encoder.slow(TEXTS[:3])]
+
+
+@pytest.mark.full
+@pytest.mark.skipif(MIRROR is None, reason="POCKETLM_MIRROR names no folder of real text")
+@pytest.mark.parametrize("vocab_size, digits", [(896, True), (4096, True), (32768, False)])
+def test_fast_encoder_equals_reference_on_real_text(vocab_size: int, digits: bool) -> None:
+    files = [
+        path for path in sorted(Path(str(MIRROR)).rglob("*")) if path.suffix in (".txt", ".jsonl", ".json", ".raw")
+    ]
+    texts = [
+        text[i : i + 5000] for text in (p.read_text(errors="replace") for p in files) for i in range(0, len(text), 5000)
+    ]
+    encode = Encoder(tokenizer.train(texts[::5], vocab_size, digits, "t"))
+    for start in range(0, len(texts), 500):
+        some = texts[start : start + 500]
+        assert all(map(np.array_equal, encode.arrays(some), encode.slow(some)))
+    assert encode.fast is not None and sum(map(len, texts)) > 5e7
 
 
 def test_token_bytes(chat) -> None:  # type: ignore[no-untyped-def]

@@ -35,13 +35,13 @@ INPUTS = {inputs!r}
 
 
 def add_arguments(parser):
-    for name in ["entry", "suite", "rung", "slot", *INPUTS, *OUTPUTS]:
+    for name in ["entry", "suite", "rung", "slot", "shard", *INPUTS, *OUTPUTS]:
         parser.add_argument("--" + name.replace("_", "-"), nargs="*", default=[])
 
 
 def run(args):
     parts = [name for name in INPUTS for name in getattr(args, name)]
-    text = digest([args.entry, args.suite, args.rung, args.slot, *map(sha256, parts)])
+    text = digest([args.entry, args.suite, args.rung, args.slot, args.shard, *map(sha256, parts)])
     for name in OUTPUTS:
         for path in getattr(args, name):
             if path.endswith(".curve.csv"):
@@ -58,6 +58,8 @@ STAGES = {
     "download": ([], ["out", "manifest"]),
     "tokenizer": (["data", "base"], ["out", "manifest"]),
     "tokenize": (["data", "tokenizer"], ["out", "manifest", "contamination"]),
+    "tokenize_shard": (["data", "tokenizer"], ["out", "manifest"]),
+    "tokenize_join": (["shards", "tokenizer"], ["out", "manifest", "contamination"]),
     "calibrate": ([], ["out"]),
     "propose": (["calibration"], ["predictor", "out"]),
     "trial": (["candidates", "tokens"], ["out"]),

@@ -50,6 +50,7 @@ wildcard_constraints:
     suite=r"\w+",
     rung=r"\d+",
     slot=r"\d+",
+    shard=r"\d+",
 
 
 def sel(*keys):

@@ -7,7 +7,9 @@ fewer than 13 words cannot be judged and are counted as such. Memory holds the i
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ N = 13
 EXAMPLES = 10
 SIEVE = 24  # bits
 WORD = re.compile(r"[^\W_]+")
+SPACED = bytes(b if b > 127 or chr(b).isalnum() else 32 for b in range(256))
 PROMPTS = ("passage", "context", "ctx", "query", "question", "goal", "sol1", "sol2", "sentence", "text")
 Hashes = NDArray[np.uint64]
+Found = dict[str, dict[str, Any]]
 
 
 def item_text(row: Any) -> str:
@@ -46,9 +50,24 @@ def read_items(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def word_value(word: str) -> int:
+def words(text: str) -> list[bytes]:
+    """``WORD.findall`` of the lower-case text, as UTF-8: cut at ASCII by table, and by the pattern only elsewhere."""
+    found = text.lower().encode("utf-8", "surrogatepass").translate(SPACED).split()
+    if text.isascii():
+        return found
+    out: list[bytes] = []
+    for word in found:
+        if word.isascii():
+            out.append(word)
+        else:
+            decoded = word.decode("utf-8", "surrogatepass")
+            out += [own.encode("utf-8", "surrogatepass") for own in WORD.findall(decoded)]
+    return out
+
+
+def word_value(word: bytes) -> int:
     """A 64-bit number for a word, the same everywhere; never 0."""
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") | 1
+    return int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "big") | 1
 
 
 def grams(values: Hashes) -> Hashes:
@@ -68,7 +87,7 @@ class Contamination:
 
     def __init__(self, tasks: dict[str, list[str]]) -> None:
         """``tasks``: the items' texts by task."""
-        self.words: dict[str, int] = {}  # number of every word that an item has
+        self.words: dict[bytes, int] = {}  # number of every word that an item has
         self.table: Hashes = np.zeros(1, dtype=np.uint64)  # its 64-bit value; place 0: any other word
         self.sizes: dict[str, int] = {}
         hashes: list[Hashes] = []
@@ -95,15 +114,15 @@ class Contamination:
 
     def _learn(self, texts: list[str]) -> None:
         """Number the words of these texts."""
-        new = sorted({word for text in texts for word in WORD.findall(text.lower())} - self.words.keys())
+        new = sorted({word for text in texts for word in words(text)} - self.words.keys())
         self.words |= {word: number for number, word in enumerate(new, len(self.table))}
         values = np.array([word_value(word) for word in new], dtype=np.uint64)
         self.table = np.concatenate([self.table, values])
 
     def _values(self, text: str) -> Hashes:
-        known = self.words.get
-        numbers = [known(word, 0) for word in WORD.findall(text.lower())]
-        return np.asarray(self.table[np.array(numbers, dtype=np.int64)])
+        found = words(text)
+        numbers = np.fromiter(map(self.words.get, found, itertools.repeat(0)), np.int64, len(found))
+        return np.asarray(self.table[numbers])
 
     def look(self, text: str) -> None:
         """Mark the items that share an n-gram with this training text."""
@@ -121,16 +140,36 @@ class Contamination:
         for start, stop in zip(first[first < last], last[first < last], strict=True):
             self.hit[self.owners[start:stop]] = True
 
+    def found(self) -> Found:
+        """{task: items, too_short, hits (numbers of the items that overlapped)}."""
+        hits: dict[str, list[int]] = {task: [] for task in sorted(self.sizes)}
+        for (task, number), hit in zip(self.items, self.hit, strict=True):
+            if hit:
+                hits[task].append(number)
+        return {t: {"items": self.sizes[t], "too_short": self.short[t], "hits": own} for t, own in hits.items()}
+
     def report(self) -> dict[str, Any]:
-        """{task: items, too_short, overlapping, share, examples (item numbers)}."""
-        out: dict[str, Any] = {}
-        for task in sorted(self.sizes):
-            numbers = [n for (t, n), hit in zip(self.items, self.hit, strict=True) if hit and t == task]
-            out[task] = {
-                "items": self.sizes[task],
-                "too_short": self.short[task],
-                "overlapping": len(numbers),
-                "share": round(len(numbers) / max(self.sizes[task], 1), 6),
-                "examples": numbers[:EXAMPLES],
-            }
-        return out
+        """What overlapped, as a table."""
+        return report(self.found())
+
+
+def united(shards: Sequence[Found]) -> Found:
+    """What the shards of a corpus found, together."""
+    return {
+        task: own | {"hits": sorted({number for shard in shards for number in shard[task]["hits"]})}
+        for task, own in shards[0].items()
+    }
+
+
+def report(found: Found) -> dict[str, Any]:
+    """{task: items, too_short, overlapping, share, examples (item numbers)}."""
+    return {
+        task: {
+            "items": own["items"],
+            "too_short": own["too_short"],
+            "overlapping": len(own["hits"]),
+            "share": round(len(own["hits"]) / max(own["items"], 1), 6),
+            "examples": own["hits"][:EXAMPLES],
+        }
+        for task, own in sorted(found.items())
+    }

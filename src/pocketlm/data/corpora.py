@@ -11,6 +11,7 @@ from pocketlm.data.contamination import item_text, read_items
 from pocketlm.data.documents import Document, is_validation
 from pocketlm.data.droidcall import call_items
 from pocketlm.data.readers import documents, find_file
+from pocketlm.data.segments import shard_documents
 
 Folders = dict[str, Path]
 
@@ -25,6 +26,14 @@ def folder_of_source(folders: Folders, source: str) -> Path:
 def streams(corpus: Corpus, folders: Folders) -> dict[str, Iterable[Document]]:
     """{part: its documents}, lazily."""
     return {name: documents(part, folder_of_source(folders, part.source)) for name, part in corpus.parts.items()}
+
+
+def shard_streams(corpus: Corpus, folders: Folders, shard: int, scratch: Path) -> dict[str, Iterable[Document]]:
+    """{part: the documents of one of the corpus's shards}, lazily."""
+    return {
+        name: shard_documents(part, folder_of_source(folders, part.source), shard, corpus.shards, scratch)
+        for name, part in corpus.parts.items()
+    }
 
 
 def texts(document: Document) -> Iterator[str]:

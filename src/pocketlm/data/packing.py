@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlm.artifacts import ArtifactError
+from pocketlm.data.flat import Flat
 from pocketlm.data.shuffle import Ints, key_of, permute
 
 IGNORE = -100
@@ -31,7 +32,7 @@ class PackedChat:
         from pocketlm.data.reader import load
 
         stem = f"{split}.{name}"
-        self.tokens = load(folder / f"{stem}.bin", meta["dtype"])
+        self.tokens = Flat(folder / f"{stem}.bin", meta["dtype"])
         self.mask = load(folder / f"{stem}.mask", "uint8")
         starts = np.fromfile(folder / f"{stem}.idx", dtype=np.int64)
         if len(self.mask) != len(self.tokens) or starts[-1] != len(self.tokens):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketlm.artifacts import ArtifactError, check_manifest, read_json
+from pocketlm.data.flat import Flat
 from pocketlm.data.packing import PackedChat
 from pocketlm.data.shuffle import Ints, key_of, permute
 
@@ -35,7 +36,7 @@ class TextPart:
     """Windows of seq_len + 1 tokens over the concatenated documents of one part."""
 
     def __init__(self, folder: Path, split: str, name: str, meta: dict[str, Any], seq_len: int, key: int) -> None:
-        self.tokens = load(folder / f"{split}.{name}.bin", meta["dtype"])
+        self.tokens = Flat(folder / f"{split}.{name}.bin", meta["dtype"])
         self.seq_len, self.key, self.pad_id = seq_len, key, meta["pad_id"]
         predicted = max(len(self.tokens) - 1, 0)
         # training drops the last partial window, validation pads it
@@ -52,14 +53,14 @@ class TextPart:
 
     def read(self, windows: Ints) -> Batch:
         """The windows with these numbers."""
-        index = windows[:, None] * self.seq_len + np.arange(self.seq_len + 1)
-        inside = index < len(self.tokens)
-        if inside.all():
-            block = self.tokens[index].astype(np.int64)
-            return Batch(block[:, :-1], block[:, 1:])
-        block = self.tokens[np.where(inside, index, 0)].astype(np.int64)
-        inputs = np.where(inside, block, self.pad_id)[:, :-1]
-        return Batch(inputs, np.where(inside, block, IGNORE)[:, 1:])
+        starts = windows * self.seq_len
+        block = self.tokens.rows(starts, self.seq_len + 1)
+        inputs, targets = block[:, :-1], block[:, 1:]
+        left = len(self.tokens) - starts  # tokens from each window's start to the end
+        if len(left) and left.min() <= self.seq_len:
+            inside = np.arange(self.seq_len + 1) < left[:, None]
+            inputs, targets = np.where(inside, block, self.pad_id)[:, :-1], np.where(inside, block, IGNORE)[:, 1:]
+        return Batch(inputs, targets)
 
 
 class TokenReader:

@@ -8,9 +8,9 @@ holds the length of every token, so that bits per byte count exactly the bytes t
 from __future__ import annotations
 
 import itertools
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +24,7 @@ from pocketlm.data.documents import Document, is_validation
 CHUNK = 1024  # documents encoded at a time
 SPLITS = ("train", "val")
 COUNTS = ("documents", "tokens", "loss_tokens", "bytes")  # bytes: those that the tokens under loss stand for
+Counts = dict[str, dict[str, dict[str, int]]]  # part -> split -> COUNTS
 
 
 @dataclass
@@ -34,43 +35,43 @@ class Shard:
     dtype: Any
     masked: bool
     lengths: NDArray[np.uint16]  # bytes of each token
-    starts: array[int] = field(default_factory=lambda: array("q", [0]))
+    documents: int = 0
+    tokens: int = 0
     bytes: int = 0
     loss_tokens: int = 0
 
     def __post_init__(self) -> None:
         self.ids: BinaryIO = Path(f"{self.stem}.bin").open("wb")  # noqa: SIM115 - closed by close()
+        self.index: BinaryIO = Path(f"{self.stem}.idx").open("wb")  # noqa: SIM115
+        self.index.write(np.int64(0).tobytes())
         self.mask: BinaryIO | None = Path(f"{self.stem}.mask").open("wb") if self.masked else None  # noqa: SIM115
 
-    def add(self, ids: list[int], mask: list[int]) -> None:
-        tokens, own = np.asarray(ids, dtype=self.dtype), np.asarray(mask, dtype=np.uint8)
+    def add(self, ids: Any, mask: Any) -> None:
+        """Append a document: its ids, and 1 where a token is under loss (None: everywhere)."""
+        tokens = np.asarray(ids, dtype=self.dtype)
+        own = None if mask is None else np.asarray(mask, dtype=np.uint8)
         self.ids.write(tokens.tobytes())
         if self.mask is not None:
-            self.mask.write(own.tobytes())
-        self.starts.append(self.starts[-1] + len(ids))
-        self.bytes += int(self.lengths[tokens][own != 0].sum(dtype=np.int64))
-        self.loss_tokens += int(own.sum(dtype=np.int64))
+            self.mask.write(np.ones(len(tokens), dtype=np.uint8).tobytes() if own is None else own.tobytes())
+        self.documents, self.tokens = self.documents + 1, self.tokens + len(tokens)
+        self.index.write(np.int64(self.tokens).tobytes())
+        learned = tokens if own is None else tokens[own != 0]
+        self.bytes += int(self.lengths[learned].sum(dtype=np.int64))
+        self.loss_tokens += len(learned)
 
     def close(self) -> dict[str, int]:
-        self.ids.close()
-        if self.mask is not None:
-            self.mask.close()
-        np.asarray(self.starts, dtype=np.int64).tofile(f"{self.stem}.idx")
-        counts = {"documents": len(self.starts) - 1, "tokens": self.starts[-1], "bytes": self.bytes}
-        return counts | {"loss_tokens": self.loss_tokens}
+        for stream in (self.ids, self.index, self.mask):
+            if stream is not None:
+                stream.close()
+        return {name: getattr(self, name) for name in COUNTS}
 
 
-def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[list[int], list[int]]]:
-    """(ids, mask) of each document: text ends with eos and is trained on whole, a dialogue on its answers."""
-    texts = [d.text for d in documents if not d.is_chat]
-    plain = iter(chat.texts(texts))
+def encode_documents(chat: Chat, documents: list[Document]) -> Iterator[tuple[Any, Any]]:
+    """(ids, mask) of each document: text ends with eos and is trained on whole (None), a dialogue on its answers."""
+    plain = iter(chat.texts.arrays([d.text for d in documents if not d.is_chat]))
     dialogues = iter(chat.encode_batch([(d.messages, d.tools) for d in documents if d.is_chat]))
     for document in documents:
-        if document.is_chat:
-            yield next(dialogues)
-        else:
-            ids = [*next(plain), chat.eos_id]
-            yield ids, [1] * len(ids)
+        yield next(dialogues) if document.is_chat else (np.append(next(plain), chat.eos_id), None)
 
 
 def write_part(
@@ -91,15 +92,19 @@ def write_part(
     return counts
 
 
-def write_tokens(
-    folder: Path, parts: Mapping[str, tuple[Iterable[Document], float]], chat: Chat, kind: str, validation: float,
+def write_parts(
+    folder: Path, parts: Mapping[str, Iterable[Document]], chat: Chat, kind: str, validation: float,
     progress: Any = lambda n: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Write all parts ({name: (documents, weight)}) of a corpus into a folder, with ``meta.json``; returns the meta."""
-    counts = {
+) -> Counts:  # fmt: skip
+    """Write all parts ({name: documents}) of a corpus, or of a shard of it, into a folder; returns their counts."""
+    return {
         name: write_part(folder, name, documents, chat, kind == "chat", validation, progress)
-        for name, (documents, _) in parts.items()
+        for name, documents in parts.items()
     }
+
+
+def write_meta(folder: Path, counts: Counts, weights: Mapping[str, float], chat: Chat, kind: str) -> dict[str, Any]:
+    """Complete a tokens folder with ``token_bytes.bin`` and ``meta.json``; returns the meta."""
     token_bytes(chat).tofile(folder / "token_bytes.bin")
     meta = {
         "kind": kind,
@@ -107,7 +112,7 @@ def write_tokens(
         "dtype": np.dtype(token_dtype(chat.vocab_size)).name,
         "eos_id": chat.eos_id,
         "pad_id": chat.pad_id,
-        "parts": {name: {"weight": parts[name][1], **counts[name]} for name in parts},
+        "parts": {name: {"weight": weights[name], **counts[name]} for name in weights},
     }
     meta |= {f"{split}_{k}": total(counts, split, k) for split in SPLITS for k in COUNTS}
     refuse_empty(meta)
@@ -115,7 +120,51 @@ def write_tokens(
     return meta
 
 
-def total(counts: dict[str, dict[str, dict[str, int]]], split: str, key: str) -> int:
+def write_tokens(
+    folder: Path, parts: Mapping[str, tuple[Iterable[Document], float]], chat: Chat, kind: str, validation: float,
+    progress: Any = lambda n: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write all parts ({name: (documents, weight)}) of a corpus into a folder, with ``meta.json``; returns the meta."""
+    streams = {name: documents for name, (documents, _) in parts.items()}
+    counts = write_parts(folder, streams, chat, kind, validation, progress)
+    return write_meta(folder, counts, {name: weight for name, (_, weight) in parts.items()}, chat, kind)
+
+
+def join_shards(folder: Path, shards: Sequence[Path], counts: Sequence[Counts]) -> Counts:
+    """Write the parts of several shards, one behind the other, into a folder; returns their counts together."""
+    joined: Counts = {name: {split: dict.fromkeys(COUNTS, 0) for split in SPLITS} for name in counts[0]}
+    for name, splits in joined.items():
+        for split, sums in splits.items():
+            stem = f"{split}.{name}"
+            for ending in ("bin", "mask"):
+                join_files(folder / f"{stem}.{ending}", [shard / f"{stem}.{ending}" for shard in shards])
+            with (folder / f"{stem}.idx").open("wb") as index:
+                index.write(np.int64(0).tobytes())
+                for shard, own in zip(shards, counts, strict=True):
+                    append_index(index, shard / f"{stem}.idx", sums["tokens"])
+                    for key in COUNTS:
+                        sums[key] += own[name][split][key]
+    return joined
+
+
+def join_files(target: Path, sources: Sequence[Path]) -> None:
+    """Files one behind the other; nothing where there are none (a text corpus has no masks)."""
+    if sources[0].is_file():
+        with target.open("wb") as joined:
+            for path in sources:
+                with path.open("rb") as own:
+                    shutil.copyfileobj(own, joined, 1 << 22)
+
+
+def append_index(index: BinaryIO, path: Path, before: int) -> None:
+    """A shard's document ends, moved by the tokens ``before`` it; in bounded memory."""
+    with path.open("rb") as own:
+        own.seek(8)
+        while block := own.read(1 << 22):
+            index.write((np.frombuffer(block, dtype=np.int64) + before).tobytes())
+
+
+def total(counts: Counts, split: str, key: str) -> int:
     """Sum of a count over the parts."""
     return sum(part[split][key] for part in counts.values())
 

@@ -30,28 +30,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the tokens folder, its manifest and the contamination report."""
+    params, corpus = entry_of(args)
+    from pocketlm.data import corpora
+    from pocketlm.data.chat import Chat
+    from pocketlm.data.contamination import Contamination
+    from pocketlm.data.tokens import write_meta, write_parts
+
+    folders = folders_of(args.data)
+    artifacts.check_manifest(artifacts.folder_of(args.tokenizer), args.tokenizer)
+    check = Contamination(corpora.suite_items(params, corpus.decontaminate, folders))
+    streams = corpora.streams(corpus, folders)
+    parts = {name: watched(stream, check, corpus.validation) for name, stream in streams.items()}
+    with artifacts.atomic_folder(args.out) as folder:
+        chat = Chat(artifacts.folder_of(args.tokenizer))
+        counts = write_parts(folder, parts, chat, corpus.kind, corpus.validation, counter(f"tokenize {args.entry}"))
+        meta = write_meta(folder, counts, weights(corpus), chat, corpus.kind)
+        refuse_small(params, args, folder)
+    artifacts.write_json(args.contamination, check.report())
+    finish(args, meta)
+
+
+def entry_of(args: argparse.Namespace) -> tuple[config.Params, config.Corpus]:
+    """The run's parameters and this corpus; ConfigError names what is missing."""
     params = config.load(args.params)
     if args.entry not in params.corpora:
         known = ", ".join(sorted(params.corpora))
         raise config.ConfigError(f"{args.params}: corpora.{args.entry}: no such corpus; there are {known}")
-    from pocketlm.data import corpora
-    from pocketlm.data.chat import Chat
-    from pocketlm.data.contamination import Contamination
-    from pocketlm.data.tokens import write_tokens
+    return params, params.corpora[args.entry]
 
-    corpus, folders = params.corpora[args.entry], folders_of(args.data)
-    tokenizer = artifacts.check_manifest(artifacts.folder_of(args.tokenizer), args.tokenizer)
-    check = Contamination(corpora.suite_items(params, corpus.decontaminate, folders))
-    parts = {
-        name: (watched(stream, check, corpus.validation), corpus.parts[name].weight)
-        for name, stream in corpora.streams(corpus, folders).items()
-    }
-    with artifacts.atomic_folder(args.out) as folder:
-        chat = Chat(artifacts.folder_of(args.tokenizer))
-        meta = write_tokens(folder, parts, chat, corpus.kind, corpus.validation, counter(args.entry))
-        refuse_small(params, args, folder)
-    artifacts.write_json(args.contamination, check.report())
-    artifacts.write_manifest(args.out, args.manifest, tokenizer=tokenizer["sha256"], train_tokens=meta["train_tokens"])
+
+def weights(corpus: config.Corpus) -> dict[str, float]:
+    """{part: its weight}."""
+    return {name: part.weight for name, part in corpus.parts.items()}
+
+
+def finish(args: argparse.Namespace, meta: dict[str, Any]) -> None:
+    """The manifest of the tokens folder, and a line that says what is in it."""
+    tokenizer = artifacts.read_json(args.tokenizer)["sha256"]
+    artifacts.write_manifest(args.out, args.manifest, tokenizer=tokenizer, train_tokens=meta["train_tokens"])
     size, own = meta["train_bytes"], meta["train_loss_tokens"]
     print(
         f"tokenize {args.entry}: {meta['train_documents']:,} documents, {meta['train_tokens']:,} training tokens, "
@@ -72,7 +88,7 @@ def watched(stream: Iterable[Document], check: Contamination, validation: float)
         yield document
 
 
-def counter(entry: str) -> Any:
+def counter(label: str) -> Any:
     """Progress in documents: how many there are is not known before."""
     done, printed = 0, time.monotonic()
 
@@ -81,7 +97,7 @@ def counter(entry: str) -> Any:
         done += count
         if time.monotonic() - printed >= 5:
             printed = time.monotonic()
-            print(f"tokenize {entry}: {done:,} documents", file=sys.stderr)
+            print(f"{label}: {done:,} documents", file=sys.stderr)
 
     return progress
 

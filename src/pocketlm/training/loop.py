@@ -18,12 +18,14 @@ from pocketlm import numerics
 from pocketlm.artifacts import ArtifactError
 from pocketlm.progress import Progress
 from pocketlm.training import metrics, schedules
+from pocketlm.training.batches import keep_losses
 from pocketlm.training.checkpoint import Checkpoints
 from pocketlm.training.interrupts import Interrupts
 from pocketlm.training.job import Batch, Diverged, TrainJob, TrainResult, check_plan
 from pocketlm.training.parallel import strategy
 from pocketlm.training.rounds import RoundOrder
 from pocketlm.training.validation import count_targets, held_out
+from pocketlm.training.watch import Watch
 
 DIVERGED = 1.5  # a loss so many times that of guessing (or of the first window) will not come back
 
@@ -39,7 +41,7 @@ def train(job: TrainJob) -> TrainResult:
     trainer = Trainer(job, numerics.apply(job.numerics))
     try:
         trainer.resume()
-        with Interrupts() as interrupts:
+        with Interrupts() as interrupts, trainer.watch:
             while trainer.done < trainer.order.total:
                 trainer.step()
                 trainer.after_step()
@@ -82,6 +84,7 @@ class Trainer:
         self.tokens = job.plan.batch_size * job.plan.seq_len
         self.progress = self._progress(0)
         self.timing = metrics.timing_log(job, runtime, count_params(self.model), self.tokens)
+        self.watch = Watch(self._say, lambda step: self.order.batch_of(step, self.losses))
 
     def resume(self) -> None:
         """Go on from the newest sound checkpoint, where there is one."""
@@ -100,7 +103,8 @@ class Trainer:
     def step(self) -> None:
         """One optimizer step: micro-batches, clipping, update. Nothing here waits for the device."""
         _, index = self.order.batch_of(self.done, self.losses)
-        loss = self._backward(Batch.of(self.job.reader.batch(0, index)), index)
+        arrays = self.watch.read(self.job.reader.batch, index, self.done)
+        loss = self._backward(Batch.of(arrays), index)
         self.norms[self.done] = self.optimizer.clip(self.plan.grad_clip)
         self.optimizer.step(schedules.factor(self.done, self.order.total, self.plan))
         self.optimizer.zero_grad()
@@ -147,6 +151,8 @@ class Trainer:
                 self.save()
             if validate or save:
                 self.timing.restart(done)
+        if done in self.order.starts and self.runtime.rank == 0:
+            keep_losses(self.job, self.losses[:done].cpu())
         self.progress.update(done)
 
     def check(self) -> float:
@@ -157,6 +163,7 @@ class Trainer:
             if len(bad):
                 step = self.checked + int(bad[0])
                 raise self._diverged(step, f"its {what} is {float(values[step])}")
+        self.watch.losses(losses, self.checked)
         self.checked = self.done
         every = self.plan.log_every
         window = float(losses[max(0, self.done - every) :].mean())

@@ -51,6 +51,23 @@ def corpus_data(config: Config, corpus: str) -> list[str]:
     return manifests("data", sorted({*part_sources(config, [corpus]), *items}))
 
 
+def whole(config: Config) -> list[str]:
+    """Corpora that one job encodes."""
+    return [name for name, corpus in config["corpora"].items() if corpus.get("shards", 1) == 1]
+
+
+def sharded(config: Config) -> list[str]:
+    """Corpora that several jobs encode side by side."""
+    return [name for name in config["corpora"] if name not in whole(config)]
+
+
+def corpus_shards(config: Config, corpus: str) -> list[str]:
+    """Manifests of a corpus's shards, in order; none where one job encodes it."""
+    if corpus in whole(config):
+        return []
+    return manifests("tokens", [f"{corpus}-{number}" for number in range(config["corpora"][corpus]["shards"])])
+
+
 def corpus_tokenizer(config: Config, corpus: str) -> str:
     """Manifest of a corpus's tokenizer."""
     return manifests("tokenizers", [config["corpora"][corpus]["tokenizer"]])[0]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pocketlm.engines.graph.base import PHASES, Config, arch_files, manifests, model_manifests, names, with_folders
-from pocketlm.engines.graph.data import used_sources
+from pocketlm.engines.graph.data import corpus_shards, used_sources
 from pocketlm.engines.graph.deployments import quantized_models, scored_phases
 from pocketlm.engines.graph.models import inheriting, phases, with_phase
 from pocketlm.engines.graph.search import all_trials, promoted
 
 
 def data_artefacts(config: Config) -> list[str]:
-    """Sources, tokenizers, token shards."""
+    """Sources, tokenizers, tokens and the shards that large corpora are joined from."""
     return [
         *with_folders(manifests("data", used_sources(config))),
         *with_folders(manifests("tokenizers", list(config["tokenizers"]))),
+        *(path for corpus in config["corpora"] for path in with_folders(corpus_shards(config, corpus))),
         *with_folders(manifests("tokens", list(config["corpora"]))),
         *contamination(config),
     ]

@@ -1,0 +1,178 @@
+"""What the trainings of a run cost: parameters, tokens, FLOPs, time, memory.
+
+Time and memory come from a rehearsal: each training's own loop, model and optimizer run some steps on this machine
+(``training/rehearse.py``), and the rest is arithmetic. Where that cannot be (the GPU is elsewhere, a step would take
+minutes, memory would not do), they come from the measured rate of matrix products by formula, and it is said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pocketlm.config import Architecture, Numerics, Params, Plan, as_dict
+
+EFFICIENCY = 0.25  # of the matrix rate, in the training of small models (measured between 0.2 and 0.4)
+OVERHEAD = 6.0  # seconds that a job spends on start-up, where it was not measured
+PROCESS = 0.7  # GiB of a Python process with torch, where it was not measured
+BYTES_PER_TRAINED = 16  # fp32 weights, gradients, two moments
+LONGEST_STEP = 20.0  # seconds by formula above which a step is not rehearsed
+MIB, GIB = 2**20, 2**30
+
+
+@dataclass
+class Work:
+    """The training of one phase, or all trials of the search (``jobs`` of them)."""
+
+    name: str
+    arch: Architecture
+    plan: Plan
+    vocab_size: int
+    chat: bool
+    steps: int  # of all jobs
+    params: int
+    flops: float
+    jobs: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all steps."""
+        return self.steps * self.plan.batch_size * self.plan.seq_len
+
+
+@dataclass
+class Cost:
+    """Seconds (all jobs, one after the other) and peak memory in GiB of one process."""
+
+    seconds: float
+    memory_gib: float
+    measured: bool
+
+
+def work(name: str, arch: Architecture, params: Params, plan: Plan, vocab_size: int, steps: int, jobs: int = 1) -> Work:
+    """One training by its plan; FLOPs by formula (the mean token sees half of the row)."""
+    from pocketlm.model import counts
+
+    flops = 3.0 * float(counts.flops_per_token(arch, vocab_size, plan.seq_len // 2))
+    flops *= steps * plan.batch_size * plan.seq_len
+    chat = params.corpora[plan.corpus].kind == "chat"
+    return Work(name, arch, plan, vocab_size, chat, steps, counts.params(arch, vocab_size), flops, jobs)
+
+
+def typical(params: Params) -> Architecture:
+    """The middle of the search space: stands for a shape that is not known yet."""
+    space = params.search.space
+
+    def middle(values: list[Any]) -> Any:
+        return sorted(values)[len(values) // 2]
+
+    width, head = middle(space.d_model), middle(space.head_dim)
+    heads = max(1, width // head)
+    ffn, layers = int(width * middle(space.ffn_ratio)), middle(space.n_layers)
+    return Architecture(
+        n_layers=layers, d_model=width, n_heads=heads, n_kv_heads=heads, head_dim=head, d_ff=ffn,
+        max_seq_len=space.max_seq_len,
+    )  # fmt: skip
+
+
+def steps_of(plan: Plan) -> int:
+    """Steps of all rounds; further ones train on their share of the batches."""
+    return plan.steps + (plan.rounds - 1) * max(1, round(plan.round_share * plan.steps))
+
+
+def trainings(params: Params) -> list[Work]:
+    """All trainings of a run."""
+    found, search = [], params.search
+    if search.enabled:
+        vocab_size = params.tokenizers[search.space.tokenizers[0]].vocab_size
+        trials = [rung.steps for rung in search.rungs for _ in range(rung.slots)]
+        trials += [search.rungs[-1].steps] * search.random
+        plan = params.plans[search.plan]
+        found.append(work("search", typical(params), params, plan, vocab_size, sum(trials), len(trials)))
+    for name, model in params.models.items():
+        arch = typical(params) if model.architecture.kind == "searched" else model.architecture
+        vocab_size = params.tokenizers[model.architecture.tokenizer].vocab_size
+        for phase in ("base", "instruct", "call"):
+            chosen = params.plans.get(getattr(model, phase) or "")
+            if chosen:
+                found.append(work(f"{name} {phase}", arch, params, chosen, vocab_size, steps_of(chosen)))
+    return found
+
+
+def matrix_rate(windows: int = 12, seconds: float = 0.03) -> float:
+    """FLOP/s of fp32 matrix products of one core: the best of some short windows."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of numpy that wait for a busy core tell nothing
+    import numpy as np
+
+    left = np.ones((512, 512), dtype=np.float32)
+    best = 0.0
+    for _ in range(windows):
+        began, products = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            left @ left
+            products += 1
+        best = max(best, products * 2 * 512.0**3 / (time.perf_counter() - began))
+    return best
+
+
+def by_formula(one: Work, rate: float, numerics: Numerics) -> Cost:
+    """Cost from the rate of matrix products of a core (FLOP/s)."""
+    seconds = one.flops / (rate * numerics.threads * numerics.world_size * EFFICIENCY) + one.jobs * OVERHEAD
+    return Cost(seconds, PROCESS + one.params * BYTES_PER_TRAINED / GIB, measured=False)
+
+
+def by_rehearsal(one: Work, found: dict[str, float]) -> Cost:
+    """Cost from what some steps took (``training/rehearse.py``)."""
+    plan, own = one.plan, one.steps / one.jobs
+    validations = -(-own // plan.validate_every) if plan.validate_every else 1
+    every_job = found["start"] + found["first"] + found["end"] + validations * found["validation"]
+    every_job += (own - 1) // plan.checkpoint_every * found["checkpoint"]
+    seconds = one.jobs * every_job + (one.steps - one.jobs) * found["step"]
+    return Cost(seconds, found["memory_mib"] * MIB / GIB, measured=True)
+
+
+def request(one: Work, numerics: Numerics) -> dict[str, Any]:
+    """What the rehearsal is told: the share of one process, since the others are not here."""
+    plan = replace(one.plan, batch_size=one.plan.batch_size // numerics.world_size)
+    alone = replace(numerics, world_size=1)
+    about = {"arch": as_dict(one.arch), "plan": as_dict(plan), "numerics": as_dict(alone)}
+    return about | {"vocab_size": one.vocab_size, "chat": one.chat}
+
+
+def same(asked: dict[str, Any]) -> str:
+    """Trainings with this text cost the same a step."""
+    shape = {k: asked["plan"][k] for k in ("seq_len", "batch_size", "micro_batch", "optimizer", "validation_batches")}
+    return json.dumps(asked | {"plan": shape}, sort_keys=True)
+
+
+def rehearse(asked: list[dict[str, Any]]) -> list[dict[str, float]] | None:
+    """What the rehearsal measured of each; None where this machine cannot train so."""
+    command = [sys.executable, "-m", "pocketlm.training.rehearse", repr(time.time())]
+    threads = str(asked[0]["numerics"]["threads"])
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, env=environment)
+    return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
+
+
+def costs(works: list[Work], numerics: Numerics) -> list[Cost]:
+    """The cost of each training; equal ones are rehearsed once, the smallest first."""
+    import psutil
+
+    rate, free = matrix_rate(), psutil.virtual_memory().available / GIB
+    found = [by_formula(one, rate, numerics) for one in works]
+    small = [
+        one for one, cost in zip(works, found, strict=True)
+        if (cost.seconds - one.jobs * OVERHEAD) / one.steps < LONGEST_STEP and cost.memory_gib < free
+    ]  # fmt: skip
+    asked = {same(request(one, numerics)): request(one, numerics) for one in sorted(small, key=lambda one: one.params)}
+    answers = rehearse(list(asked.values())) if asked else None
+    if answers is None:
+        return found
+    known = dict(zip(asked, answers, strict=True))
+    names = [same(request(one, numerics)) for one in works]
+    return [by_rehearsal(w, known[n]) if n in known else cost for w, n, cost in zip(works, names, found, strict=True)]
