@@ -44,6 +44,8 @@ STAGES = {
     "import": Command("pocketlm.stages.import_model", "take in a local Hugging Face Llama folder as a base phase"),
     "quantize": Command("pocketlm.stages.quantize", "make the quantized deployments of one model"),
     "score": Command("pocketlm.stages.score", "score one model and its deployments on one suite with lm-eval"),
+    "claim": Command("pocketlm.stages.claim", "compare the two sides of one claim, paired by seed"),
+    "claims": Command("pocketlm.stages.claims", "write the table and the figure of all claims"),
     "report": Command("pocketlm.stages.report", "write the HTML report and the results table"),
 }
 COMMANDS = {

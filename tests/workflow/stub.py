@@ -44,7 +44,7 @@ def run(args):
     text = digest([args.entry, args.suite, args.rung, args.slot, *map(sha256, parts)])
     for name in OUTPUTS:
         for path in getattr(args, name):
-            if Path(path).suffix in (".json", ".csv", ".jsonl", ".html"):
+            if Path(path).suffix in (".json", ".csv", ".jsonl", ".html", ".md", ".svg"):
                 write_text(path, canonical({{"value": text}}))
             else:
                 write_text(Path(path) / "data.bin", text)
@@ -71,6 +71,8 @@ STAGES = {
     "import_model": ([], ["out", "manifest"]),
     "quantize": (["models", "tokens"], ["out", "manifest", "sizes"]),
     "score": (["models", "deploy", "data"], ["out", "samples"]),
+    "claim": (["metrics", "scores", "facts"], ["out"]),
+    "claims": (["claims"], ["table", "figure"]),
     "report": (
         ["scores", "samples", "metrics", "curves", "facts", "front", "predictor", "sizes", "contamination"]
         + ["data_manifests", "manifests", "papers"],
