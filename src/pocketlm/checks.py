@@ -170,8 +170,10 @@ class Checker:
             if how_next.model in line:
                 self.refuse(f"{key}.model", f"{' from '.join([*line, how_next.model])}: inherits from itself")
             line.append(how_next.model)
-        if own.architecture.tokenizer != source.architecture.tokenizer:
-            self.refuse(f"{key}.model", f"{how.model!r} has another tokenizer; both must have the same")
+        tokenizer = self.params.tokenizers[own.architecture.tokenizer]
+        if source.architecture.tokenizer not in (own.architecture.tokenizer, tokenizer.base):
+            remedy = "both must have the same, or this model one that is compressed from the other's"
+            self.refuse(f"{key}.model", f"{how.model!r} has another tokenizer; {remedy}")
         if own.architecture.kind == source.architecture.kind == "named":
             for problem in misfits(source.architecture, own.architecture):
                 self.refuse(key, problem)

@@ -63,5 +63,5 @@ def test_bad_override_is_one_line(override: str, words: str) -> None:
 
 
 def test_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(ConfigError, match="bookshelf, demo, pangu_pi_pro_mini, tiny"):
+    with pytest.raises(ConfigError, match="bookshelf, claims, demo, mobilellm_full, mobilellm_ls_full, mobilellm_ls_mini, mobilellm_mini, pangu_pi"):
         compose("demmo", [])

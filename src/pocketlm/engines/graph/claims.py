@@ -32,10 +32,10 @@ def claim_facts(config: Config, claim: str) -> list[str]:
 
 def claim_files(config: Config) -> list[str]:
     """The result of every claim."""
-    return [f"results/claims/{claim}.json" for claim in config["claims"]]
+    return [f"results/claims/{claim}.json" for claim in config.get("claims", {})]
 
 
 def claim_artefacts(config: Config) -> list[str]:
     """Results, the table and the figure; none in a run without claims."""
-    made = ["results/claims/table.md", "results/claims/figure.svg"] if config["claims"] else []
-    return [*claim_files(config), *made]
+    results = claim_files(config)
+    return [*results, "results/claims/table.md", "results/claims/figure.svg"] if results else []
