@@ -37,7 +37,10 @@ class Checker:
 
     def entry_names(self) -> None:
         """Entries name files and DVC stages: letters, digits and underscores."""
-        for group in (*("sources", "tokenizers", "corpora", "plans"), *("models", "devices", "profiles", "suites", "claims")):
+        for group in (
+            *("sources", "tokenizers", "corpora", "plans"),
+            *("models", "devices", "profiles", "suites", "claims"),
+        ):
             for name in getattr(self.params, group):
                 if not re.fullmatch(r"\w+", name, re.ASCII):
                     self.refuse(f"{group}.{name}", "a name has letters, digits and underscores only; rename it")
@@ -298,7 +301,9 @@ class Checker:
                 continue
             self.known(f"{key}.profile", claim.profile, self.params.profiles, "profile")
             for model in (*claim.a, *claim.b):
-                self.known(f"profiles.{claim.profile}.models", model, self.params.profiles[str(claim.profile)].models, "model")
+                self.known(
+                    f"profiles.{claim.profile}.models", model, self.params.profiles[str(claim.profile)].models, "model"
+                )
 
 
 def check(params: Params, name: str = "params.yaml") -> None:

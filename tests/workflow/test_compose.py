@@ -63,5 +63,8 @@ def test_bad_override_is_one_line(override: str, words: str) -> None:
 
 
 def test_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(ConfigError, match="bookshelf, claims, demo, mobilellm_full, mobilellm_ls_full, mobilellm_ls_mini, mobilellm_mini, pangu_pi"):
+    with pytest.raises(
+        ConfigError,
+        match="bookshelf, claims, demo, mobilellm_full, mobilellm_ls_full, mobilellm_ls_mini, mobilellm_mini, pangu_pi",
+    ):
         compose("demmo", [])

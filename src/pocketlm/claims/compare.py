@@ -42,7 +42,9 @@ def bits_per_byte(metrics: Mapping[str, Row], names: Sequence[str]) -> list[floa
     found = [metrics[name].get("val_bits_per_byte") for name in names]
     lost = [name for name, value in zip(names, found) if value is None or not math.isfinite(value)]
     if lost:
-        raise ArtifactError(f"claim: {', '.join(lost)}: no bits per byte; its training diverged or had no held-out text")
+        raise ArtifactError(
+            f"claim: {', '.join(lost)}: no bits per byte; its training diverged or had no held-out text"
+        )
     return [float(value) for value in found if value is not None]
 
 

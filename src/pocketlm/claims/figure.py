@@ -54,7 +54,10 @@ def draw(rows: Sequence[Row]) -> str:
     ends = [row["gain"] + side * (row["main"]["half_interval"] or 0.0) for row in shown for side in (-1, 1)]
     scale = Scale.of(ends, left, WIDTH - RIGHT, zero=True)
     height = TOP + ROW * len(shown) + BOTTOM
-    body = [STYLE, text(4, 16, "bits per byte saved, with 95 % interval; ● the paper: better  ▲ the paper: worse", "soft")]
+    body = [
+        STYLE,
+        text(4, 16, "bits per byte saved, with 95 % interval; ● the paper: better  ▲ the paper: worse", "soft"),
+    ]
     body += grid(scale, height - BOTTOM)
     for place, row in enumerate(shown):
         body += line(row, TOP + ROW * (place + 0.5), scale)

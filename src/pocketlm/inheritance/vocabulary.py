@@ -1,4 +1,4 @@
-"""Rows of embedding and head that stay when the target's tokenizer is cut from the source's (PanGu-pi Pro, 2402.02791)."""
+"""Rows of embedding and head that stay when the target's tokenizer is cut from the source's (PanGu-pi Pro)."""
 
 from __future__ import annotations
 
