@@ -52,6 +52,7 @@ COMMANDS = {
     "compose": Command("pocketlm.compose", "write params.yaml from a recipe: compose recipe=demo key=value"),
     "plan": Command("pocketlm.plan", "say what a run costs before it starts, and check the disk"),
     "sizes": Command("pocketlm.stages.sizes", "print parameters and costs of the papers' architectures"),
+    "vocabularies": Command("pocketlm.stages.vocabularies", "coverage and share of a tokenizer cut to several sizes"),
     "show": Command("pocketlm.stages.show", "print the results table of a run"),
     "generate": Command("pocketlm.stages.generate", "continue a prompt with a produced model"),
     "chat": Command("pocketlm.stages.chat", "talk to a produced model"),
