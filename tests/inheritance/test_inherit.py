@@ -277,3 +277,11 @@ def test_rows_of_kept_pieces_are_carried_over(tmp_path: Path) -> None:
     assert kept_rows(tmp_path, VOCAB) is None
     with pytest.raises(ArtifactError, match="inherit within one tokenizer"):
         kept_rows(tmp_path, VOCAB + 1)
+
+
+def test_an_equal_shape_keeps_every_weight() -> None:
+    """A decay stage starts where the stable stage ended (PhoneLM): nothing is moved, whatever the criterion."""
+    source = make(**BIG).eval()
+    state, account = inherit(source, source.arch, batches(1), Inherit(model="stable", units="l2", batches=1), "here")
+    assert all(torch.equal(state[name], value) for name, value in source.state_dict().items() if name in state)
+    assert state.keys() == source.state_dict().keys() and account["loss_at_start"] == account["loss_of_source"]
