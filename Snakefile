@@ -16,6 +16,7 @@ include: "workflow/rules/profiling.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/quantization.smk"
 include: "workflow/rules/scoring.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -30,9 +30,10 @@ CHOICES = {
     "Deployment.scheme": ("bf16", "int8", "w8a8", "int4", "gguf_q8_0", "gguf_q4_0"),
     "Deployment.runtime": ("torch", "llamacpp"),
     "Quantization.method": ("rtn", "gptq"),
+    "Claim.metric": ("bits_per_byte", "decode_tok_s", "prefill_tok_s"),
     "Suite.phases": ("base", "instruct", "call"),
 }
-POSITIVE = {  # above 0; every other number is at least 0
+POSITIVE = {  # above 0
     "Architecture": "n_layers d_model n_heads n_kv_heads head_dim d_ff sharing norm_eps rope_theta init_std "
     "max_seq_len shortcut_ratio",
     "Corpus": "shards",
@@ -48,6 +49,7 @@ POSITIVE = {  # above 0; every other number is at least 0
     "Task": "limit",
     "World": "people places objects stories dialogues calls items",
 }
+SIGNED = {"Claim.effect"}  # every other number is at least 0
 SHARES = {
     "Plan.floor",
     "Plan.decay",
@@ -89,6 +91,8 @@ def problem(value: Any, group: str, field: str) -> str | None:
     if not math.isfinite(value):
         return "must be a finite number"
     positive = field in POSITIVE.get(group, "").split()
+    if kind in SIGNED:
+        return None
     if value < 0 or (positive and value == 0):
         return f"{value} must be {'above 0' if positive else 'at least 0'}"
     return f"{value} is a share and must be at most 1" if kind in SHARES and value > 1 else None

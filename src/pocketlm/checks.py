@@ -37,7 +37,10 @@ class Checker:
 
     def entry_names(self) -> None:
         """Entries name files and DVC stages: letters, digits and underscores."""
-        for group in ("sources", "tokenizers", "corpora", "plans", "models", "devices", "profiles", "suites"):
+        for group in (
+            *("sources", "tokenizers", "corpora", "plans"),
+            *("models", "devices", "profiles", "suites", "claims"),
+        ):
             for name in getattr(self.params, group):
                 if not re.fullmatch(r"\w+", name, re.ASCII):
                     self.refuse(f"{group}.{name}", "a name has letters, digits and underscores only; rename it")
@@ -170,8 +173,10 @@ class Checker:
             if how_next.model in line:
                 self.refuse(f"{key}.model", f"{' from '.join([*line, how_next.model])}: inherits from itself")
             line.append(how_next.model)
-        if own.architecture.tokenizer != source.architecture.tokenizer:
-            self.refuse(f"{key}.model", f"{how.model!r} has another tokenizer; both must have the same")
+        tokenizer = self.params.tokenizers[own.architecture.tokenizer]
+        if source.architecture.tokenizer not in (own.architecture.tokenizer, tokenizer.base):
+            remedy = "both must have the same, or this model one that is compressed from the other's"
+            self.refuse(f"{key}.model", f"{how.model!r} has another tokenizer; {remedy}")
         if own.architecture.kind == source.architecture.kind == "named":
             for problem in misfits(source.architecture, own.architecture):
                 self.refuse(key, problem)
@@ -280,6 +285,26 @@ class Checker:
             if reason:
                 self.refuse(f"{key}.scheme", f"{reason}; leave {entry.scheme} out")
 
+    def claims(self) -> None:
+        """The two sides of a claim are pairs of one seed each, and what they are compared by is measured."""
+        for name, claim in self.params.claims.items():
+            key = f"claims.{name}"
+            for side in ("a", "b"):
+                for model in getattr(claim, side):
+                    self.known(f"{key}.{side}", model, self.params.models, "model")
+            seeds = [[self.params.models[model].seed for model in side] for side in (claim.a, claim.b)]
+            if not claim.a or seeds[0] != seeds[1]:
+                self.refuse(f"{key}.b", f"seeds {seeds[1]} are not those of a, {seeds[0]}; pair models by seed")
+            if claim.suite is not None:
+                self.known(f"{key}.suite", claim.suite, self.params.suites, "suite")
+            if claim.metric == "bits_per_byte":
+                continue
+            self.known(f"{key}.profile", claim.profile, self.params.profiles, "profile")
+            for model in (*claim.a, *claim.b):
+                self.known(
+                    f"profiles.{claim.profile}.models", model, self.params.profiles[str(claim.profile)].models, "model"
+                )
+
 
 def check(params: Params, name: str = "params.yaml") -> None:
     """Raise ConfigError at the first value that cannot work."""
@@ -289,6 +314,7 @@ def check(params: Params, name: str = "params.yaml") -> None:
     steps: list[Callable[[], None]] = [
         *(checker.entry_names, checker.world, checker.sources, checker.tokenizers, checker.corpora, checker.suites),
         *(checker.plans, checker.models, checker.search, checker.devices, checker.deployments),
+        checker.claims,
     ]
     for step in steps:
         step()

@@ -46,6 +46,8 @@ STAGES = {
     "import": Command("pocketlm.stages.import_model", "take in a local Hugging Face Llama folder as a base phase"),
     "quantize": Command("pocketlm.stages.quantize", "make the quantized deployments of one model"),
     "score": Command("pocketlm.stages.score", "score one model and its deployments on one suite with lm-eval"),
+    "claim": Command("pocketlm.stages.claim", "compare the two sides of one claim, paired by seed"),
+    "claims": Command("pocketlm.stages.claims", "write the table and the figure of all claims"),
     "report": Command("pocketlm.stages.report", "write the HTML report and the results table"),
 }
 COMMANDS = {
@@ -53,9 +55,11 @@ COMMANDS = {
     "plan": Command("pocketlm.plan", "say what a run costs before it starts, and check the disk"),
     "sizes": Command("pocketlm.stages.sizes", "print parameters and costs of the papers' architectures"),
     "batch": Command("pocketlm.stages.batch", "print the batch that a training read at a step"),
+    "vocabularies": Command("pocketlm.stages.vocabularies", "coverage and share of a tokenizer cut to several sizes"),
     "show": Command("pocketlm.stages.show", "print the results table of a run"),
     "generate": Command("pocketlm.stages.generate", "continue a prompt with a produced model"),
     "chat": Command("pocketlm.stages.chat", "talk to a produced model"),
+    "compare": Command("pocketlm.stages.compare", "set a scored model beside the papers' published tables"),
     "diff": Command("pocketlm.stages.diff", "compare two runs: parameters, scores, bytes"),
     "run": Command("pocketlm.engines.run", "sync, snakemake, record: make what is missing, both engines clean"),
     "dvc": Command("pocketlm.engines.generate", "write dvc.yaml from the Snakefile's DAG, or check it (--check)"),

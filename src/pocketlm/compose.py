@@ -10,10 +10,10 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 from pocketlm.artifacts import write_text
-from pocketlm.config import Architecture, ConfigError, Params, parse
+from pocketlm.config import Architecture, ConfigError, Model, Params, parse
 from pocketlm.deployable import OPTIONS, refusal, unsupported
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -34,6 +34,8 @@ class Recipe(Params):
     """A recipe: the schema of params.yaml, and what is expanded before it is written."""
 
     deploy: Deploy = field(default_factory=Deploy)
+    arms: Dict[str, Model] = field(default_factory=dict)  # models that are trained once a seed
+    seeds: List[int] = field(default_factory=lambda: [0])
 
 
 def recipes() -> list[str]:
@@ -93,6 +95,18 @@ def expand(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return data, left_out
 
 
+def repeat(data: dict[str, Any]) -> dict[str, Any]:
+    """Replace ``arms`` by a model a seed, ``<arm>_s<seed>``, and the arms that claims name by those models."""
+    arms, seeds = data.pop("arms"), data.pop("seeds")
+    copies = {arm: {f"{arm}_s{seed}": {**model, "seed": seed} for seed in seeds} for arm, model in arms.items()}
+    for models in copies.values():
+        data["models"] |= models
+    for claim in data["claims"].values():
+        for side in ("a", "b"):
+            claim[side] = [model for name in claim[side] for model in copies.get(name, [name])]
+    return data
+
+
 def ordered(value: Any, schema: Any) -> Any:
     """Fields in the schema's order, entries of a dictionary by name."""
     import dataclasses
@@ -123,7 +137,7 @@ def compose(recipe: str, overrides: list[str]) -> tuple[str, list[str]]:
     """(text of params.yaml, lines that say what was left out) of a recipe with overrides ``key=value``."""
     from pocketlm.config import as_dict
 
-    data, left_out = expand(hydra_compose(recipe, overrides))
+    data, left_out = expand(repeat(hydra_compose(recipe, overrides)))
     data |= {"_recipe": recipe, "_overrides": overrides}
     name = f"recipe={recipe}"
     params = parse(data, name)

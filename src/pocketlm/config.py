@@ -13,6 +13,7 @@ from typing import Any
 from pocketlm.schema import (
     Architecture,
     Budget,
+    Claim,
     Corpus,
     Deployment,
     Device,
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Architecture",
     "Budget",
+    "Claim",
     "Corpus",
     "Deployment",
     "Device",

@@ -285,6 +285,24 @@ class Suite:
 
 
 @dataclass
+class Claim:
+    """An ablation of a paper, made again: models ``b`` against models ``a``, paired by seed."""
+
+    paper: str = ""  # name of a table in conf/papers
+    section: str = ""  # where the paper says it, and how we know
+    statement: str = ""
+    effect: Optional[float] = None  # b - a as published, in ``unit``; null: not published as a number
+    unit: str = ""
+    better: bool = True  # whether b is the better one, by the paper
+    a: List[str] = field(default_factory=list)  # names in models, one a seed
+    b: List[str] = field(default_factory=list)
+    metric: str = "bits_per_byte"  # bits_per_byte | decode_tok_s | prefill_tok_s
+    suite: Optional[str] = None  # whose accuracy is shown second
+    profile: Optional[str] = None  # that measured the speed of the models
+    note: str = ""  # what differs from the paper's own comparison
+
+
+@dataclass
 class Report:
     title: str = "PocketLM run"
     papers: List[str] = field(default_factory=list)  # tables of conf/papers set beside ours
@@ -309,4 +327,5 @@ class Params:
     quantization: Quantization = field(default_factory=Quantization)
     deployments: Dict[str, Deployment] = field(default_factory=dict)
     suites: Dict[str, Suite] = field(default_factory=dict)
+    claims: Dict[str, Claim] = field(default_factory=dict)
     report: Report = field(default_factory=Report)

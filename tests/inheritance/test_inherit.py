@@ -210,3 +210,78 @@ def test_what_cannot_inherit_is_named(sizes: dict[str, Any], message: str) -> No
     assert message in list(misfits(source.arch, small(source, **sizes)))
     with pytest.raises(ConfigError, match="here: cannot inherit: "):
         inherit(source, small(source, **sizes), batches(), Inherit(model="big"), "here")
+
+
+def test_gradients_are_dropped_one_by_one() -> None:
+    """Never two of them in memory: after each, none is left; and all hooks are gone at the end."""
+    source = make(**BIG)
+    left: list[int] = []
+    names = dict(source.named_parameters())
+
+    def count(_: Tensor) -> None:
+        left.append(sum(value.grad is not None for value in names.values()))
+
+    found = units.gradient_terms(source, batches(2))
+    next(found)  # its hooks are there; ours run after them in the second batch
+    for value in names.values():
+        value.register_post_accumulate_grad_hook(count)
+    next(found)
+    assert len(left) == len(names) and set(left) == {0}
+    assert next(found, None) is None
+    assert not any(list((value._post_accumulate_grad_hooks or {}).values())[:-1] for value in names.values())
+
+
+def test_a_start_shares_the_memory_of_its_account() -> None:
+    """Whatever is cut is a copy: the source stays as it was when the start is trained."""
+    source = make(**BIG).eval()
+    before = {name: value.clone() for name, value in source.state_dict().items()}
+    state, _ = inherit(source, small(source, n_layers=2), batches(), Inherit(model="big", units="l1"), "here")
+    for value in state.values():
+        value.fill_(7.0)
+    assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
+
+
+def test_depth_pruning_alone_leaves_whole_blocks() -> None:
+    """Shortened-LLaMA: with equal widths the target is the source without its least important blocks."""
+    source = make(**BIG).eval()
+    for criterion, importance in (
+        ("skip", depth.skipped(source, batches())),
+        ("taylor", depth.by_gradient(source, batches())),
+    ):
+        how = Inherit(model="big", layers=criterion, keep_ends=1)
+        state, account = inherit(source, small(source, n_layers=3), batches(), how, "here")
+        dropped = min((1, 2), key=lambda number: importance[number])
+        assert account["kept"]["blocks"] == [number for number in range(4) if number != dropped]
+        source.model.layers = torch.nn.ModuleList(b for n, b in enumerate(source.model.layers) if n != dropped)
+        assert all(torch.equal(value, state[name]) for name, value in source.state_dict().items())
+        source = make(**BIG).eval()
+
+
+def test_rows_of_kept_pieces_are_carried_over(tmp_path: Path) -> None:
+    """With a tokenizer that is cut from the source's, a kept piece keeps its rows of embedding and head."""
+    from pocketlm.artifacts import ArtifactError, write_json
+    from pocketlm.inheritance.vocabulary import cut_vocabulary, kept_rows
+
+    source = make(**BIG, tied=False).eval()
+    rows = [0, 3, 4, VOCAB - 1]
+    report = {"kind": "compressed", "vocab_size": len(rows), "base_vocab_size": VOCAB, "kept_ids": rows}
+    write_json(tmp_path / "pocketlm_tokenizer.json", report)
+    embedding, head = (value.detach().clone() for value in (source.model.embed_tokens.weight, source.lm_head.weight))
+    assert kept_rows(tmp_path, VOCAB) == rows
+    logits = source.logits(source(torch.tensor([rows])))
+    cut_vocabulary(source, rows)
+    assert torch.equal(source.model.embed_tokens.weight, embedding[rows])
+    assert torch.equal(source.lm_head.weight, head[rows]) and source.vocab_size == 4
+    torch.testing.assert_close(source.logits(source(torch.tensor([[0, 1, 2, 3]]))), logits[..., rows])
+    write_json(tmp_path / "pocketlm_tokenizer.json", {"kind": "bpe", "vocab_size": VOCAB})
+    assert kept_rows(tmp_path, VOCAB) is None
+    with pytest.raises(ArtifactError, match="inherit within one tokenizer"):
+        kept_rows(tmp_path, VOCAB + 1)
+
+
+def test_an_equal_shape_keeps_every_weight() -> None:
+    """A decay stage starts where the stable stage ended (PhoneLM): nothing is moved, whatever the criterion."""
+    source = make(**BIG).eval()
+    state, account = inherit(source, source.arch, batches(1), Inherit(model="stable", units="l2", batches=1), "here")
+    assert all(torch.equal(state[name], value) for name, value in source.state_dict().items() if name in state)
+    assert state.keys() == source.state_dict().keys() and account["loss_at_start"] == account["loss_of_source"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,20 @@ def test_what_we_cannot_express_is_refused(change: dict[str, Any], message: str,
 def test_what_a_layout_cannot_express_is_refused(options: str, layout: str, option: str) -> None:
     with pytest.raises(ArtifactError, match=f"{option}="):
         to_foreign(make(**OPTIONS[options]).arch, VOCAB, layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "layout", "option"),
+    [
+        ({"head_dim": 32}, "mobilellm", "head_dim=32"),
+        ({"sharing": 3}, "mobilellm", "sharing=3"),
+        ({"activation": "relu2", "rope_int8": True}, "phonelm", "activation='relu2'"),
+    ],
+)
+def test_a_value_that_a_layout_cannot_express_is_refused(change: dict[str, Any], layout: str, option: str) -> None:
+    arch = dataclasses.replace(make(**OPTIONS["llama"]).arch, **change)
+    with pytest.raises(ArtifactError, match=f"{option} cannot be expressed"):
+        to_foreign(arch, VOCAB, layout)
 
 
 def test_import_stage_makes_a_base_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def run(args):
         for path in getattr(args, name):
             if path.endswith(".curve.csv"):
                 write_text(path, f"step,loss,lr,grad_norm\\n1,{{int(text[:6], 16)}},0.1,1.0\\n")
-            elif Path(path).suffix in (".json", ".csv", ".jsonl", ".html"):
+            elif Path(path).suffix in (".json", ".csv", ".jsonl", ".html", ".md", ".svg"):
                 write_text(path, canonical({{"value": text}}))
             else:
                 write_text(Path(path) / "data.bin", text)
@@ -75,6 +75,8 @@ STAGES = {
     "import_model": ([], ["out", "manifest"]),
     "quantize": (["models", "tokens"], ["out", "manifest", "sizes"]),
     "score": (["models", "deploy", "data"], ["out", "samples"]),
+    "claim": (["metrics", "scores", "facts"], ["out"]),
+    "claims": (["claims"], ["table", "figure"]),
     "report": (
         ["scores", "samples", "metrics", "curves", "facts", "front", "predictor", "sizes", "contamination"]
         + ["data_manifests", "manifests", "papers"],

@@ -63,5 +63,50 @@ def test_bad_override_is_one_line(override: str, words: str) -> None:
 
 
 def test_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(ConfigError, match="bookshelf, demo, pangu_pi_pro_mini, tiny"):
+    with pytest.raises(
+        ConfigError,
+        match="bookshelf, claims, demo, mobilellm_full, mobilellm_ls_full, mobilellm_ls_mini, mobilellm_mini, pangu_pi",
+    ):
         compose("demmo", [])
+
+
+FULL = [name for name in recipes() if name.endswith("_full")]
+
+
+@pytest.mark.parametrize("recipe", FULL)
+def test_full_recipes_name_their_data_and_ask_for_pins(recipe: str) -> None:
+    """Published data by hub id, with weights; a download that is not pinned yet says how to pin it."""
+    from pocketlm.data.hub import check as check_hub
+
+    params = parse(yaml.safe_load(compose(recipe, [])[0]))
+    assert params.sources and {source.kind for source in params.sources.values()} == {"hub"}
+    for name, source in params.sources.items():
+        with pytest.raises(ConfigError, match=f"sources.{name}.*pocketlm pin --repo {source.repo}"):
+            check_hub(source, name)
+
+
+@pytest.mark.parametrize(
+    "recipe, model, tokens", [("phonelm_full", "stable", 1.518e12), ("phonelm_full", "phonelm", 19.9e9)]
+)
+def test_phonelm_reads_the_published_tokens(recipe: str, model: str, tokens: float) -> None:
+    """Steps x batch x length is what its README adds up to, and so are the weights of the mixture (billions)."""
+    params = parse(yaml.safe_load(compose(recipe, [])[0]))
+    plan = params.plans[str(params.models[model].base)]
+    assert plan.steps * plan.batch_size * plan.seq_len == pytest.approx(tokens, rel=0.005)
+    parts = params.corpora[plan.corpus].parts.values()
+    assert 1e9 * sum(part.weight for part in parts) == pytest.approx(tokens, rel=0.005)
+
+
+@pytest.mark.parametrize("recipe, model, name", [
+    ("phonelm_full", "phonelm", "phonelm_1_5b"), ("mobilellm_full", "mobilellm", "mobilellm_125m"),
+    ("mobilellm_ls_full", "mobilellm", "mobilellm_ls_125m"), ("pangu_pi_pro_full", "pro", "pangu_pi_1b_pro"),
+])  # fmt: skip
+def test_full_recipes_have_the_published_size(recipe: str, model: str, name: str) -> None:
+    from pocketlm.model import counts
+
+    params = parse(yaml.safe_load(compose(recipe, [])[0]))
+    arch = params.models[model].architecture
+    published = yaml.safe_load((ROOT / "conf/sizes.yaml").read_text())[name]
+    vocabulary = params.tokenizers[arch.tokenizer].vocab_size
+    assert vocabulary == published["vocab_size"]
+    assert counts.params(arch, vocabulary) / 1e6 == pytest.approx(published["params_m"], rel=0.005)

@@ -26,7 +26,10 @@ def run_folder(folder: Path, recipe: str) -> Path:
 def parsed(command: str) -> argparse.Namespace:
     """The arguments of a job's shell command, read by the stage's own parser."""
     words = shlex.split(command.partition(" 2>&1 |")[0])
-    assert words[0] == "pocketlm"
+    if words[:3] == ["python", "-m", "pocketlm.engines.launch"]:  # several ranks: ... launch N STAGE
+        words = words[3:]
+    else:
+        assert words[0] == "pocketlm"
     module = importlib.import_module(STAGES[words[1]].module)
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)

@@ -48,6 +48,7 @@ wildcard_constraints:
     device=r"\w+",
     model=r"\w+",
     suite=r"\w+",
+    claim=r"\w+",
     rung=r"\d+",
     slot=r"\d+",
     shard=r"\d+",

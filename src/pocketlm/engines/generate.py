@@ -25,7 +25,7 @@ PLOTS = {
 }
 
 
-TABLE = "results/report/table.csv"  # the run's tidy table, committed to git
+TABLES = ("results/report/table.csv", "results/claims/table.md")  # committed to git
 
 
 def is_metric(path: str) -> bool:
@@ -50,7 +50,7 @@ def stage(job: Job, snakefile: str) -> dict[str, Any]:
     if job.keys:
         entry["params"] = sorted(set(job.keys))
     outs = sorted(path for path in job.outputs if not is_metric(path) and not is_plot(path))
-    entry["outs"] = [{path: {"cache": False}} if path == TABLE else path for path in outs]
+    entry["outs"] = [{path: {"cache": False}} if path in TABLES else path for path in outs]
     for section, chosen in (("metrics", is_metric), ("plots", is_plot)):
         paths = sorted(filter(chosen, job.outputs))
         if paths:

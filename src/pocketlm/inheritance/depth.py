@@ -43,7 +43,7 @@ def by_gradient(model: Decoder, batches: Sequence[Batch]) -> list[float]:
     for term in gradient_terms(model, batches):
         for number in range(model.arch.n_layers):
             names = [f"model.layers.{number}.{name}.weight" for name in matrices(model.arch.gated)]
-            sums[number] += sum(float(term(name).sum()) for name in names)
+            sums[number] += sum(float(term(name).rows.sum()) for name in names)
     return sums
 
 

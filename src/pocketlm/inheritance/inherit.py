@@ -33,8 +33,7 @@ def inherit(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(first weights of ``target``, the account). Raises ConfigError naming what keeps it from inheriting.
 
-    All calibration batches are read from memory; one source and one target are in memory, and for ``taylor`` and
-    ``mask`` gradients or gates of the source while there is no target yet.
+    All calibration batches are read from memory; beside them one source and one target are, and one gradient at a time.
     """
     problems = list(misfits(source.arch, target))
     if problems:
@@ -43,8 +42,9 @@ def inherit(
     kept = choose(scores, depth.keep_blocks(blocks, target.n_layers, how.keep_ends), target)
     state = cut(source.state_dict(), kept, target)
     before = depth.mean_loss(source, batches)
-    made = Decoder(target, source.vocab_size, seed=None)
-    made.load_state_dict(state)
+    with torch.device("meta"):
+        made = Decoder(target, source.vocab_size, seed=None)
+    made.load_state_dict(state, assign=True)  # the same memory
     account = {
         "layers": how.layers,
         "units": how.units,

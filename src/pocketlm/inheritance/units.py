@@ -17,10 +17,22 @@ import torch
 from torch import Tensor
 
 from pocketlm.model.decoder import Decoder
-from pocketlm.training.optimizers import gradient
 
-Term = Callable[[str], Tensor]  # a score of every weight of the parameter of this name, fp64; made when it is read
+Term = Callable[[str], "Sums"]  # of the scores of the matrix of this name; made when it is read
 Batch = tuple[Tensor, Tensor, Tensor | None]  # inputs, targets, documents
+
+
+@dataclass
+class Sums:
+    """Of a matrix of scores, fp64: by row [R] and by column [C]. All that a choice of units needs."""
+
+    rows: Tensor
+    columns: Tensor
+
+
+def sums(scores: Tensor) -> Sums:
+    """Sums of fp64 scores [R, C]."""
+    return Sums(scores.sum(1), scores.sum(0))
 
 
 @dataclass
@@ -40,17 +52,34 @@ def by_weights(model: Decoder, criterion: str) -> Scores:
     """Sums of |weight| (l1) or of its square (l2)."""
     power = {"l1": torch.abs, "l2": torch.square}[criterion]
     weights = dict(model.named_parameters())
-    return score(model.arch, lambda name: power(weights[name].detach().double()))
+    return score(model.arch, lambda name: sums(power(weights[name].detach().double())))
 
 
 def gradient_terms(model: Decoder, batches: Sequence[Batch]) -> Iterator[Term]:
-    """For every batch |weight x gradient|: the first-order change of its loss without a weight."""
+    """For every batch |weight x gradient|: the first-order change of its loss without a weight.
+
+    A gradient is summed up and dropped as soon as it is there, so that never more than one lies in memory.
+    """
     weights = dict(model.named_parameters())
-    for inputs, targets, documents in batches:
-        model.zero_grad(set_to_none=True)
-        model.loss(inputs, targets, documents).backward()
-        yield lambda name: (weights[name].detach() * gradient(weights[name])).double().abs()
-    model.zero_grad(set_to_none=True)
+    found: dict[str, Sums] = {}
+
+    def keep(name: str) -> Callable[[Tensor], None]:
+        def hook(weight: Tensor) -> None:
+            if weight.dim() == 2 and weight.grad is not None:
+                found[name] = sums((weight.detach() * weight.grad).double().abs())
+            weight.grad = None
+
+        return hook
+
+    handles = [weight.register_post_accumulate_grad_hook(keep(name)) for name, weight in weights.items()]
+    try:
+        for inputs, targets, documents in batches:
+            found.clear()
+            model.loss(inputs, targets, documents).backward()
+            yield lambda name: found[name] if name in found else sums(torch.zeros_like(weights[name]).double())
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def by_gradient(model: Decoder, batches: Sequence[Batch]) -> Scores:
@@ -61,9 +90,9 @@ def by_gradient(model: Decoder, batches: Sequence[Batch]) -> Scores:
 
 def score(arch: Any, term: Term) -> Scores:
     """Sum the terms over what each unit owns; one block's terms exist at a time."""
-    channels = term("model.embed_tokens.weight").sum(0)
+    channels = term("model.embed_tokens.weight").columns
     if not arch.tied:
-        channels = channels + term("lm_head.weight").sum(0)
+        channels = channels + term("lm_head.weight").columns
     heads = (arch.n_heads, arch.head_dim)
     queries, pairs, neurons = [], [], []
     for number in range(arch.n_layers):
@@ -71,10 +100,10 @@ def score(arch: Any, term: Term) -> Scores:
         q, k, v, o = (block[f"self_attn.{name}_proj"] for name in "qkvo")
         down = block["mlp.down_proj"]
         inner = [block[name] for name in ("mlp.up_proj", "mlp.gate_proj") if name in block]
-        channels = channels + o.sum(1) + down.sum(1) + sum(value.sum(0) for value in (q, k, v, *inner))
-        queries.append(q.sum(1).view(heads).sum(1) + o.sum(0).view(heads).sum(1))
-        pairs.append((k.sum(1) + v.sum(1)).view(arch.n_kv_heads, arch.head_dim).sum(1))
-        neurons.append(down.sum(0) + sum(value.sum(1) for value in inner))
+        channels = channels + o.rows + down.rows + sum(one.columns for one in (q, k, v, *inner))
+        queries.append(q.rows.view(heads).sum(1) + o.columns.view(heads).sum(1))
+        pairs.append((k.rows + v.rows).view(arch.n_kv_heads, arch.head_dim).sum(1))
+        neurons.append(down.columns + sum(one.rows for one in inner))
     return Scores(channels, torch.stack(queries), torch.stack(pairs), torch.stack(neurons))
 
 

@@ -11,7 +11,7 @@ from pocketlm.report import figures, headline, provenance, results, trials
 from pocketlm.report.views import PHASES, View
 
 PAPERS = Path(__file__).resolve().parents[3] / "conf" / "papers"
-PAPER_KEYS = {"name", "arxiv", "source", "trust", "training", "note", "tasks", "models"}
+PAPER_KEYS = {"name", "arxiv", "source", "trust", "harness", "training", "note", "tasks", "models"}
 
 
 def load_papers(paths: list[str]) -> list[dict[str, Any]]:

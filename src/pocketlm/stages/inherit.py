@@ -40,12 +40,16 @@ def run(args: argparse.Namespace) -> None:
         raise config.ConfigError(f"{args.params}: models.{args.entry}.inherit is null; name a source there")
 
     from pocketlm.inheritance.inherit import inherit
+    from pocketlm.inheritance.vocabulary import cut_vocabulary, kept_rows
     from pocketlm.model.folder import load_model, save_model
 
     folder = artifacts.folder_of(args.source)
     source = artifacts.check_manifest(folder, args.source)
     tokens = artifacts.check_manifest(artifacts.folder_of(args.tokens), args.tokens)
     decoder = load_model(folder)[0].float()
+    rows = kept_rows(artifacts.folder_of(args.tokenizer), decoder.vocab_size)
+    if rows is not None:
+        cut_vocabulary(decoder, rows)
     target = begin(args, model, decoder.vocab_size).arch
     batches = calibration(artifacts.folder_of(args.tokens), plan, how, model.seed)
     state, account = inherit(decoder, target, batches, how, f"{args.params}: models.{args.entry}")

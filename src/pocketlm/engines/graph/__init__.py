@@ -4,6 +4,6 @@ Works on the plain dictionary of params.yaml (Snakemake's ``config``) and import
 the run folder.
 """
 
-from pocketlm.engines.graph import base, data, deployments, everything, models, search
+from pocketlm.engines.graph import base, claims, data, deployments, everything, models, search
 
-__all__ = ["base", "data", "deployments", "everything", "models", "search"]
+__all__ = ["base", "claims", "data", "deployments", "everything", "models", "search"]

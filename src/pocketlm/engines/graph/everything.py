@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pocketlm.engines.graph.base import PHASES, Config, arch_files, manifests, model_manifests, names, with_folders
+from pocketlm.engines.graph.claims import claim_artefacts
 from pocketlm.engines.graph.data import corpus_shards, used_sources
 from pocketlm.engines.graph.deployments import quantized_models, scored_phases
 from pocketlm.engines.graph.models import inheriting, phases, with_phase
@@ -121,5 +122,6 @@ def artefacts(config: Config) -> list[str]:
         *sizes(config),
         *scores(config),
         *samples(config),
+        *claim_artefacts(config),
         *(f"results/report/{name}" for name in ("index.html", "table.csv", "metrics.json")),
     ]

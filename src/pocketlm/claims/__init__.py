@@ -1,0 +1,1 @@
+"""The papers' ablations at this run's size: differences paired by seed, their table and figure. Plain Python."""
