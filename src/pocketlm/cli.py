@@ -77,7 +77,7 @@ def overview() -> str:
     """The help page."""
     lines = ["usage: pocketlm COMMAND [options]      (pocketlm COMMAND --help tells more)", ""]
     for title, table in (("Commands", COMMANDS), ("Stages (Snakemake runs them)", STAGES)):
-        lines += [f"{title}:"] + [f"  {name:<10} {command.help}" for name, command in table.items()] + [""]
+        lines += [f"{title}:"] + [f"  {name:<18} {command.help}" for name, command in table.items()] + [""]
     lines.append("Start with: pocketlm compose recipe=demo && snakemake && pocketlm show")
     return "\n".join(lines)
 

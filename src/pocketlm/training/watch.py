@@ -63,7 +63,8 @@ class Watch:
 
     def took(self, seconds: float, batch: int, step: int) -> None:
         """A read has ended."""
-        if seconds > SHORTEST and len(self.usual) >= FEWEST and seconds > SLOW * (usual := float(np.median(self.usual))):
+        usual = float(np.median(self.usual)) if seconds > SHORTEST and len(self.usual) >= FEWEST else seconds
+        if seconds > SLOW * usual:
             self.say(
                 f"the reader stalled at step {step + 1} (batch {batch}): {seconds:.1f} s, usually {usual:.3f} s; "
                 "look at the disk or network that holds results/tokens"
