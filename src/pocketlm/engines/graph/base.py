@@ -33,7 +33,8 @@ def names(config: Config, *kinds: str) -> list[str]:
 
 def arch_files(config: Config, models: list[str]) -> list[str]:
     """Architecture files of the searched ones among some models."""
-    return [f"results/arch/{name}.json" for name in models if name in names(config, "searched")]
+    searched = set(names(config, "searched"))
+    return [f"results/arch/{name}.json" for name in models if name in searched]
 
 
 def with_folders(paths: list[str]) -> list[str]:

@@ -7,8 +7,8 @@ from pocketlm.engines.graph.base import PHASES, Config, arch_files, manifests, m
 
 def with_phase(config: Config, phase: str) -> list[str]:
     """Models that are trained in a phase."""
-    trained = [name for name, model in config["models"].items() if model[phase]]
-    return [name for name in trained if phase != "base" or name not in names(config, "imported")]
+    imported = set(names(config, "imported")) if phase == "base" else set()
+    return [name for name, model in config["models"].items() if model[phase] and name not in imported]
 
 
 def inheriting(config: Config) -> list[str]:
@@ -18,7 +18,8 @@ def inheriting(config: Config) -> list[str]:
 
 def from_seed(config: Config) -> list[str]:
     """Models whose base phase starts from the seed."""
-    return [name for name in with_phase(config, "base") if name not in inheriting(config)]
+    inherited = set(inheriting(config))
+    return [name for name in with_phase(config, "base") if name not in inherited]
 
 
 def source_manifest(config: Config, model: str) -> str:
