@@ -1,7 +1,7 @@
 """What the trainings of a run cost: parameters, tokens, FLOPs, time, memory.
 
 Time and memory come from a rehearsal: each training's own loop, model and optimizer run some steps on this machine
-(``training/rehearse.py``), and the rest is arithmetic. Where that cannot be (the GPU is elsewhere, a step would take
+(``rehearse.py``), and the rest is arithmetic. Where that cannot be (the GPU is elsewhere, a step would take
 minutes, memory would not do), they come from the measured rate of matrix products by formula, and it is said.
 """
 
@@ -127,7 +127,7 @@ def by_formula(one: Work, rate: float, numerics: Numerics) -> Cost:
 
 
 def by_rehearsal(one: Work, found: dict[str, float]) -> Cost:
-    """Cost from what some steps took (``training/rehearse.py``)."""
+    """Cost from what some steps took (``rehearse.py``)."""
     plan, own = one.plan, one.steps / one.jobs
     validations = -(-own // plan.validate_every) if plan.validate_every else 1
     every_job = found["start"] + found["first"] + found["end"] + validations * found["validation"]
@@ -152,11 +152,20 @@ def same(asked: dict[str, Any]) -> str:
 
 def rehearse(asked: list[dict[str, Any]]) -> list[dict[str, float]] | None:
     """What the rehearsal measured of each; None where this machine cannot train so."""
-    command = [sys.executable, "-m", "pocketlm.training.rehearse", repr(time.time())]
-    threads = str(asked[0]["numerics"]["threads"])
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, env=environment)
-    return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
+    command = [sys.executable, "-m", "pocketlm.rehearse", repr(time.time())]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(json.dumps(asked))
+        child.stdin.close()
+        found = [json.loads(line) for _, line in zip(asked, child.stdout)]
+        ended = time.perf_counter()
+        if child.wait() != 0:
+            return None
+        leaving = time.perf_counter() - ended  # a process that holds torch takes a while to go
+    return [one | {"end": one["end"] + leaving} for one in found]
 
 
 def costs(works: list[Work], numerics: Numerics) -> list[Cost]:

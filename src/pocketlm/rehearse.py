@@ -1,12 +1,13 @@
 """Rehearses trainings: some real steps on made-up tokens, to know what the whole will cost on this machine.
 
-``python -m pocketlm.training.rehearse STARTED`` reads one JSON list of trainings from stdin and prints one JSON line
+``python -m pocketlm.rehearse STARTED`` reads one JSON list of trainings from stdin and prints one JSON line
 for each, in their order. It runs in a process of its own: peak memory and the time of imports are those of a training's
 process. The trainings go from the smallest to the largest, since a process's peak never falls.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pocketlm.config import Architecture, Numerics, Plan
 
 SECONDS = 1.0  # of steps that are timed
 FEWEST, MOST = 3, 50
+IMPORTED = ("cli", "stages.pretrain", "data.reader", "training.loop", "model.folder")  # as a training's process does
 
 
 class MadeUp:
@@ -115,12 +117,14 @@ def peak_mib(trainer: Any) -> float:
 def main() -> None:
     """Rehearse what stdin lists."""
     started, works = float(sys.argv[1]), json.load(sys.stdin)
-    import pocketlm.training.loop  # noqa: F401 - what every training imports
-
-    ready = time.time() - started
+    for name in IMPORTED:
+        importlib.import_module(f"pocketlm.{name}")
+    ready, cold = time.time() - started, 0.0
     for work in works:
         arch, plan, kind = Architecture(**work["arch"]), Plan(**work["plan"]), Numerics(**work["numerics"])
         found = rehearse(arch, work["vocab_size"], plan, work["chat"], kind)
+        # only this process's first step was cold, in a training each one's is
+        cold, found["first"] = cold or max(0.0, found["first"] - found["step"]), found["first"] + cold
         print(json.dumps(found | {"start": ready}), flush=True)
 
 
