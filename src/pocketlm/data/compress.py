@@ -1,7 +1,8 @@
 """A smaller vocabulary by PanGu-pi Pro's rule (arXiv 2402.02791): keep the most frequent pieces, drop the rest.
 
-A piece is only kept together with the pieces that its merges are made of, so that every kept piece can still be
-reached; the alphabet of bytes and the special tokens always stay, so that every text can still be spelled.
+A piece is only kept together with the pieces that BPE passes through on its way to it, so that every kept piece can
+still be reached; the bytes and the special tokens always stay, so that every text can still be spelled. Byte-level
+vocabularies and those of SentencePiece (with byte fallback) are cut alike.
 """
 
 from __future__ import annotations
@@ -42,22 +43,46 @@ def merges_of(description: dict[str, Any]) -> list[tuple[str, str]]:
     return [(a, b) for a, b in pairs]
 
 
+def alphabet(vocab: dict[str, int]) -> set[str] | None:
+    """The pieces that spell every text: GPT-2's letters for bytes, or SentencePiece's ``<0x41>``; None without them."""
+    for letters in (byte_of().keys(), {f"<0x{number:02X}>" for number in range(256)}):
+        if letters <= vocab.keys():
+            return set(letters)
+    return None
+
+
+def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str] | None:
+    """Every piece that BPE passes through on its way to this one; None if it never gets there.
+
+    Of two smaller vocabularies with the same merges left, the one that holds these reaches the piece by the same
+    steps: whatever is merged first with all pieces is still there, and nothing comes before it that did not before.
+    """
+    parts, passed = list(piece), set(piece) | {piece}
+    while len(parts) > 1:
+        pairs = [(ranks.get(pair, len(ranks)), place) for place, pair in enumerate(zip(parts, parts[1:]))]
+        rank, place = min(pairs)
+        if rank == len(ranks):
+            return None
+        parts[place : place + 2] = ["".join(parts[place : place + 2])]
+        passed.add(parts[place])
+    return passed
+
+
 def choose(description: dict[str, Any], counts: Counter[int], vocab_size: int) -> set[str]:
-    """The pieces that stay: specials and bytes, then by frequency (ties: older first), each with its parents."""
+    """The pieces that stay: specials and bytes, then by frequency (ties: older first), each with what it is made of.
+
+    A single character of a SentencePiece vocabulary stands for itself; without it, its bytes do.
+    """
     vocab: dict[str, int] = description["model"]["vocab"]
-    parents: dict[str, tuple[str, str]] = {}
-    for a, b in merges_of(description):
-        parents.setdefault(a + b, (a, b))
-    kept = {token["content"] for token in description["added_tokens"]} | (vocab.keys() & byte_of().keys())
+    ranks = {pair: rank for rank, pair in enumerate(merges_of(description))}
+    kept = {token["content"] for token in description["added_tokens"]} | (alphabet(vocab) or set())
+    kept |= {description["model"].get("unk_token")} & vocab.keys()
     for piece in sorted(vocab.keys() - kept, key=lambda p: (-counts[vocab[p]], vocab[p])):
-        missing, queue = set[str](), [piece]
-        while queue:
-            part = queue.pop()
-            if part not in kept and part not in missing:
-                missing.add(part)
-                queue.extend(parents.get(part, ()))
-        if len(kept) + len(missing) <= vocab_size and all(p in parents for p in missing):
-            kept |= missing
+        if piece in kept or len(kept) == vocab_size:
+            continue
+        passed = derivation(piece, ranks)
+        if passed is not None and passed <= vocab.keys() and len(kept | passed) <= vocab_size:
+            kept |= passed
     return kept
 
 
@@ -67,8 +92,9 @@ def compress(base: Tokenizer, texts: Iterable[str], vocab_size: int, name: str) 
 
     refuse_small(vocab_size, name)
     description = json.loads(base.to_str())
-    if description["model"]["type"] != "BPE" or not byte_of().keys() <= description["model"]["vocab"].keys():
-        raise ArtifactError(f"tokenizer '{name}': its base is not a byte-level BPE, so it cannot be compressed")
+    if description["model"]["type"] != "BPE" or alphabet(description["model"]["vocab"]) is None:
+        reason = "its base is no BPE with all bytes (byte-level, or SentencePiece with byte fallback)"
+        raise ArtifactError(f"tokenizer '{name}': {reason}, so it cannot be compressed")
     before = base.get_vocab_size()
     if vocab_size >= before:
         raise ArtifactError(f"tokenizers.{name}.vocab_size: {vocab_size} is not below its base's {before}")
