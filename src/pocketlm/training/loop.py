@@ -22,6 +22,7 @@ from pocketlm.training.checkpoint import Checkpoints
 from pocketlm.training.interrupts import Interrupts
 from pocketlm.training.job import Batch, Diverged, TrainJob, TrainResult, check_plan
 from pocketlm.training.optimizers import Optimizer
+from pocketlm.training.prefetch import Prefetch
 from pocketlm.training.rounds import RoundOrder
 
 DIVERGED = 1.5  # a loss so many times that of guessing (or of the first window) will not come back
@@ -43,6 +44,7 @@ def train(job: TrainJob) -> TrainResult:
             trainer.after_step()
             if interrupts.caught is not None:
                 trainer.stop()
+    trainer.batches.close()
     trainer.progress.close()
     return trainer.result()
 
@@ -62,6 +64,7 @@ class Trainer:
         self.loss_of = torch.compile(self.model.loss) if runtime.compile else self.model.loss
         self.optimizer = Optimizer(self.model, job.plan, job.arch.d_model, runtime.bf16)
         self.order = RoundOrder(job.plan, job.seed)
+        self.batches = Prefetch(job.reader, runtime.device)
         self.done = 0
         self.losses = torch.zeros(self.order.total, device=runtime.device)
         self.norms = torch.zeros(self.order.total, device=runtime.device)
@@ -93,12 +96,17 @@ class Trainer:
     def step(self) -> None:
         """One optimizer step: micro-batches, clipping, update. Nothing here waits for the device."""
         _, index = self.order.batch_of(self.done, self.losses)
-        loss = self._backward(Batch.of(self.job.reader.batch(0, index)), index)
+        loss = self._backward(self.batches.get(index, self._following()), index)
         self.norms[self.done] = self.optimizer.clip(self.plan.grad_clip)
         self.optimizer.step(schedules.factor(self.done, self.order.total, self.plan))
         self.optimizer.zero_grad()
         self.losses[self.done] = loss
         self.done += 1
+
+    def _following(self) -> int | None:
+        """The batch of the next step; None where it is not known yet: the next round is drawn from this step's loss."""
+        following = self.done + 1
+        return None if following in self.order.starts else self.order.batch_of(following, self.losses)[1]
 
     def _backward(self, batch: Batch, index: int) -> Tensor:
         """Gradients of the batch's mean loss over its unmasked targets; the loss [] (over all ranks)."""
