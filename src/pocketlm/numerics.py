@@ -20,6 +20,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 if TYPE_CHECKING:
     import torch
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}  # x86 and arm64 names in /proc/cpuinfo
 PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}  # dense, FLOP/s
 
@@ -111,6 +112,7 @@ def apply(numerics: Numerics) -> Runtime:
     import torch
 
     check(numerics)
+    keep_memory()
     torch.set_num_threads(numerics.threads)
     if numerics.compile:
         torch.use_deterministic_algorithms(True)
@@ -128,6 +130,20 @@ def apply(numerics: Numerics) -> Runtime:
         # gloo in any case: hosts agree on interrupts and checkpoints without waiting for a device
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return Runtime(device, numerics.precision == "bf16", numerics.compile, rank(), numerics.world_size)
+
+
+def keep_memory() -> None:
+    """Let glibc's allocator keep what a step frees: else each large tensor of each step is mapped and zeroed anew.
+
+    Does nothing under another C library.
+    """
+    import ctypes
+    import sys
+
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    for option, value in ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, (1 << 31) - 1)):
+        if libc is not None and hasattr(libc, "mallopt"):
+            libc.mallopt(option, value)
 
 
 def peak_flops(runtime: Runtime) -> float | None:

@@ -92,6 +92,19 @@ def test_orthogonalise_gives_singular_values_near_one() -> None:
     assert float(values.min()) > 0.6 and float(values.max()) < 1.3
 
 
+@pytest.mark.parametrize("shape", [(3, 24, 24), (3, 24, 96)])  # iterated on X itself, and on its Gram matrix
+def test_orthogonalise_of_nearly_singular_matrices(shape: tuple[int, int, int]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).double()
+    x = x.mT @ torch.diag(torch.logspace(0, -6, shape[1]).double())
+    expected = []
+    for matrix in x.mT / x.flatten(1).norm(dim=1).view(-1, 1, 1):
+        for _ in range(5):
+            gram = matrix @ matrix.T
+            matrix = 3.4445 * matrix + (-4.7750 * gram + 2.0315 * gram @ gram) @ matrix
+        expected.append(matrix)
+    torch.testing.assert_close(orthogonalise(x.mT.float()).double(), torch.stack(expected), rtol=0, atol=1e-3)
+
+
 def test_embeddings_head_and_norms_go_to_adamw() -> None:
     model = Decoder(tiny.arch(tied=False), tiny.VOCAB, 0)
     optimizer = Optimizer(model, tiny.plan(optimizer="muon"), 16)

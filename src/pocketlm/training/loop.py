@@ -23,6 +23,7 @@ from pocketlm.training.checkpoint import Checkpoints
 from pocketlm.training.interrupts import Interrupts
 from pocketlm.training.job import Batch, Diverged, TrainJob, TrainResult, check_plan
 from pocketlm.training.parallel import strategy
+from pocketlm.training.prefetch import Prefetch
 from pocketlm.training.rounds import RoundOrder
 from pocketlm.training.validation import count_targets, held_out
 from pocketlm.training.watch import Watch
@@ -52,6 +53,7 @@ def train(job: TrainJob) -> TrainResult:
     except RuntimeError as error:
         raise trainer.parallel.explained(error, job.label) from error
     finally:
+        trainer.batches.close()
         trainer.parallel.leave()
 
 
@@ -74,6 +76,7 @@ class Trainer:
         self.loss_of = self.parallel.loss_of(self.model)
         self.optimizer = self.parallel.optimizer(self.model, job.plan, job.arch.d_model)
         self.order = RoundOrder(job.plan, job.seed)
+        self.batches = Prefetch(job.reader, runtime.device)
         self.done = 0
         self.losses = torch.zeros(self.order.total, device=runtime.device)
         self.norms = torch.zeros(self.order.total, device=runtime.device)
@@ -103,13 +106,18 @@ class Trainer:
     def step(self) -> None:
         """One optimizer step: micro-batches, clipping, update. Nothing here waits for the device."""
         _, index = self.order.batch_of(self.done, self.losses)
-        arrays = self.watch.read(self.job.reader.batch, index, self.done)
-        loss = self._backward(Batch.of(arrays), index)
+        batch = self.watch.read(lambda: self.batches.get(index, self._following()), index, self.done)
+        loss = self._backward(batch, index)
         self.norms[self.done] = self.optimizer.clip(self.plan.grad_clip)
         self.optimizer.step(schedules.factor(self.done, self.order.total, self.plan))
         self.optimizer.zero_grad()
         self.losses[self.done] = loss
         self.done += 1
+
+    def _following(self) -> int | None:
+        """The batch of the next step; None where it is not known yet: the next round is drawn from this step's loss."""
+        following = self.done + 1
+        return None if following in self.order.starts else self.order.batch_of(following, self.losses)[1]
 
     def _backward(self, batch: Batch, index: int) -> Tensor:
         """Gradients of the batch's mean loss over its unmasked targets; the loss [] (over all ranks)."""

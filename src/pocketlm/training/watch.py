@@ -52,11 +52,11 @@ class Watch:
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
 
-    def read(self, read: Callable[[int, int], Any], batch: int, step: int) -> Any:
-        """``read(0, batch)`` for a step (0-based); a slow one is said when it ends, and while it lasts."""
+    def read(self, read: Callable[[], Any], batch: int, step: int) -> Any:
+        """``read()``, the ``batch`` of a step (0-based); a slow one is said when it ends, and while it lasts."""
         began = time.monotonic()
         self.now = (step, batch, began)
-        arrays = read(0, batch)
+        arrays = read()
         self.now = None
         self.took(time.monotonic() - began, batch, step)
         return arrays
