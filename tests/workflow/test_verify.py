@@ -16,6 +16,7 @@ from stub import environment as stub_environment
 
 from pocketlm.engines import certificate, environment, verdict
 from pocketlm.engines.dag import Job
+from pocketlm.engines.verify import waves
 
 pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 
@@ -71,14 +72,23 @@ def test_sample(project: Path, tmp_path: Path) -> None:
     """As many stages as asked for, the same ones for the same seed; nothing else is made again."""
     drawn = []
     for seed in ("1", "1", "2"):
-        out = command(
-            project, "pocketlm", "verify", "--sample", "3", "--seed", seed, "--out", str(tmp_path / "sample.json")
-        )
-        assert "identical: 3 of 38 stages made again" in out
-        verified = json.loads((tmp_path / "sample.json").read_text())["verified"]
-        drawn.append(verified["stages"])
-        assert len(set(re.findall(r"Finished jobid: (\d+) \(Rule: (?!all)", out))) == 3
-    assert len(drawn[0]) == 3 and drawn[0] == drawn[1] != drawn[2]
+        proof = tmp_path / "sample.json"
+        out = command(project, "pocketlm", "verify", "--sample", "9", "--seed", seed, "--out", str(proof))
+        assert "identical: 9 of 38 stages made again" in out
+        drawn.append(json.loads(proof.read_text())["verified"]["stages"])
+        rules = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", out)
+        assert sorted(rules) == sorted(name.partition("-")[0] for name in drawn[-1])
+    assert len(drawn[0]) == 9 and drawn[0] == drawn[1] != drawn[2]
+
+
+def test_waves_of_what_is_made_again() -> None:
+    """a -> b -> c -> d and a -> d: made again are a, c, d; b is kept, so that c waits until b is marked."""
+    chain = [("a", ()), ("b", ("a",)), ("c", ("b",)), ("d", ("c", "a"))]
+    jobs = [Job(name, name, before, (name,), frozenset(), (), "", True, "") for name, before in chain]
+    assert waves(jobs, {"a", "c", "d"}) == {"a": 0, "b": 1, "c": 1, "d": 1}
+    assert waves(jobs, {"a", "b", "c", "d"}) == dict.fromkeys("abcd", 0)
+    assert waves(jobs, {"a", "d"}) == {"a": 0, "b": 1, "c": 1, "d": 1}
+    assert waves(jobs, {"b", "d"}) == {"a": 0, "b": 0, "c": 1, "d": 1}
 
 
 def test_interrupted_copy_goes_on(project: Path, tmp_path: Path) -> None:

@@ -3,24 +3,25 @@ import gc
 import os
 
 from pocketlm.artifacts import ArtifactError
-from pocketlm.config import ConfigError, load
+from pocketlm.config import ConfigError
+from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
 from pocketlm.engines import graph, lock
 from pocketlm.engines.closure import code
 from pocketlm.engines.scheduler_words import listen
 
 if workflow.is_main_process:
     lock.clear_killed(Path("."))
-try:
-    load("params.yaml")
-except ConfigError as error:
-    raise WorkflowError(str(error)) from None
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
+try:
+    check_params(config, "params.yaml")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 
-# A process of one job: to look for garbage in all that Snakemake has loaded costs more than it frees.
-if "DVC_STAGE" in os.environ:
-    gc.disable()
-    gc.freeze()
+# A graph of thousands of jobs is no garbage, nor is what Snakemake has imported: to look through it again and again
+# takes a sixth of a large dry run, and of a stage of dvc repro.
+gc.freeze()
+gc.set_threshold(1_000_000, 50, 100)
 
 listen(logger)  # Snakemake's own, a name of every Snakefile
 

@@ -118,22 +118,32 @@ def place(source: Path, target: Path, fact: Any) -> None:
         raise ArtifactError(f"{source}: is not there, and is not made again; restore it first: dvc pull")
 
 
-def make_again(copy: Path, jobs: list[Job], rerun: set[str]) -> None:
-    """Run the chosen stages in the copy by Snakemake, without measuring anything.
+def waves(jobs: list[Job], rerun: set[str]) -> dict[str, int]:
+    """{job: how often the way to it from the first jobs leads from one that is made again to one that is kept}.
 
-    A measurement whose inputs are made again looks stale to Snakemake. So what it depends on is made first, then the
-    measurement is marked as up to date, then what depends on it is made.
+    ``jobs`` in topological order. What is made again in one wave depends on nothing kept that depends on that wave.
     """
-    below = verdict.depends(jobs)
-    facts = [job.name for job in jobs if job.rule in certificate.FACT_RULES]
-    touched = set().union(*(below[name] for name in rerun)) & set(facts)
-    last = set().union(*(below[name] for name in touched)) & rerun
-    if touched and rerun - last:
-        if not run_targets(copy, jobs, rerun - last):
+    maker = {path: job.name for job in jobs for path in job.outputs}
+    found: dict[str, int] = {}
+    for job in jobs:
+        before = {maker[path] for path in job.inputs if path in maker}
+        step = job.name not in rerun
+        found[job.name] = max((found[name] + (step and name in rerun) for name in before), default=0)
+    return found
+
+
+def make_again(copy: Path, jobs: list[Job], rerun: set[str]) -> None:
+    """Run the chosen stages in the copy by Snakemake, and no others: no measurement, nothing between two of a sample.
+
+    What is kept looks stale to Snakemake when its inputs are made again. So the stages go in waves, and before each
+    the kept ones between are marked as up to date.
+    """
+    wave = waves(jobs, rerun)
+    for number in sorted({wave[name] for name in rerun}):
+        if number:
+            mark(copy, [job.name for job in jobs if job.name not in rerun and wave[job.name] == number])
+        if not run_targets(copy, jobs, {name for name in rerun if wave[name] == number}):
             return
-        mark(copy, facts)
-    if last or not touched:
-        run_targets(copy, jobs, last or rerun)
 
 
 def mark(copy: Path, names: list[str]) -> None:

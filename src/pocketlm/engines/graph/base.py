@@ -33,8 +33,8 @@ def names(config: Config, *kinds: str) -> list[str]:
 
 def arch_files(config: Config, models: list[str]) -> list[str]:
     """Architecture files of the searched ones among some models."""
-    searched = set(names(config, "searched"))
-    return [f"results/arch/{name}.json" for name in models if name in searched]
+    kinds = {name: config["models"][name]["architecture"]["kind"] for name in models}
+    return [f"results/arch/{name}.json" for name in models if kinds[name] == "searched"]
 
 
 def with_folders(paths: list[str]) -> list[str]:

@@ -18,7 +18,8 @@ def deployments(config: Config, model: str, quantized: bool = False) -> dict[str
 
 def quantized_models(config: Config) -> list[str]:
     """Models with at least one quantized deployment."""
-    return [name for name in config["models"] if deployments(config, name, quantized=True)]
+    deployed = {entry["model"] for entry in config["deployments"].values() if entry["scheme"] != "bf16"}
+    return [name for name in config["models"] if name in deployed]
 
 
 def deployed_phases(config: Config, model: str) -> list[str]:
