@@ -150,7 +150,10 @@ def check_manifest(folder: str | Path, manifest: str | Path) -> dict[str, Any]:
     for name in sorted(data["files"].keys() | found.keys()):
         want, have = data["files"].get(name, "nothing"), found.get(name, "nothing")
         if want != have:
-            raise ArtifactError(f"{Path(folder) / name}: changed since it was made: expected {want}, found {have}")
+            raise ArtifactError(
+                f"{Path(folder) / name}: changed since it was made: expected {want}, found {have}; "
+                f"make it again: rm -r {folder} && snakemake {manifest}"
+            )
     return data
 
 

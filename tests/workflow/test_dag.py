@@ -48,6 +48,31 @@ def test_dry_run(recipe: str, tmp_path: Path) -> None:
                 assert given & set(job.inputs), f"{job.name} reads none of its inputs"
 
 
+def test_shards_of_a_corpus(tmp_path: Path) -> None:
+    """A job a shard and one that joins them, in both engines; nothing else changes, and without shards nothing."""
+    (tmp_path / "params.yaml").write_text(compose("tiny", ["corpora.world_text.shards=3"])[0])
+    with open_dag(tmp_path) as dag:
+        jobs = {job.name: job for job in dag.jobs}
+        commands = {name: parsed(raw.shellcmd) for name, raw in dag.raw.items()}
+        document = generate.document(dag.jobs, "Snakefile")
+    with open_dag(run_folder(tmp_path, "tiny")) as dag:
+        plain = {job.name: job for job in dag.jobs}
+    shards = [f"tokenize_shard-world_text-{number}" for number in range(3)]
+    assert jobs.keys() - plain.keys() == {*shards, "tokenize_join-world_text"}
+    assert plain.keys() - jobs.keys() == {"tokenize-world_text"}
+    join = jobs["tokenize_join-world_text"]
+    assert set(join.outputs) == set(plain["tokenize-world_text"].outputs)
+    manifests = [f"results/tokens/world_text-{number}.manifest.json" for number in range(3)]
+    assert [str(path) for path in commands[join.name].shards] == manifests and set(manifests) <= set(join.inputs)
+    assert [commands[name].shard for name in shards] == [0, 1, 2]
+    for name in shards:
+        assert "corpora.world_text" in jobs[name].keys and set(jobs[name].outputs) <= {
+            os.fspath(value) for one in vars(commands[name]).values() for value in as_list(one)
+        }
+        assert document["stages"][name]["outs"] == sorted(jobs[name].outputs)
+    assert all(jobs[name] == plain[name] for name in jobs.keys() & plain.keys())
+
+
 def as_list(value: object) -> list[str]:
     found = value if isinstance(value, list) else [value]
     return [item for item in found if isinstance(item, (str, Path))]  # type: ignore[misc]

@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entry", required=True, help="name in corpora: of params.yaml")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests of its sources and of the tasks")
     parser.add_argument("--tokenizer", type=Path, required=True, help="manifest of the tokenizer folder")
+    add_outputs(parser)
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """What a corpus's tokens are written to."""
     parser.add_argument("--out", type=Path, required=True, help="tokens folder to write")
     parser.add_argument("--manifest", type=Path, required=True, help="its manifest")
     parser.add_argument("--contamination", type=Path, required=True, help="13-gram overlap by task, JSON")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pocketlm import artifacts
-from pocketlm.stages.tokenize import entry_of, finish, refuse_small, weights
+from pocketlm.stages.tokenize import add_outputs, entry_of, finish, refuse_small, weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entry", required=True, help="name in corpora: of params.yaml")
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="manifests of its shards, in order")
     parser.add_argument("--tokenizer", type=Path, required=True, help="manifest of the tokenizer folder")
-    parser.add_argument("--out", type=Path, required=True, help="tokens folder to write")
-    parser.add_argument("--manifest", type=Path, required=True, help="its manifest")
-    parser.add_argument("--contamination", type=Path, required=True, help="13-gram overlap by task, JSON")
+    add_outputs(parser)
 
 
 def run(args: argparse.Namespace) -> None:
