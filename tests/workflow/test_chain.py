@@ -79,3 +79,14 @@ def test_dvc_repro_gives_the_same_bytes(made: Path, tmp_path: Path, monkeypatch:
     want = hashes(made)
     assert {Path(name).suffix for name in want} >= {".gguf", ".html", ".safetensors", ".json", ".csv"}
     assert hashes(folder) == want
+
+
+@pytest.mark.full
+def test_a_whole_recipe_with_two_ranks(tmp_path: Path) -> None:
+    """Trainings of two processes, everything else of one; nothing but ``numerics`` is changed."""
+    folder = copy_project(tmp_path / "project", stubbed=False)
+    command(folder, "pocketlm", "compose", "recipe=tiny", "numerics.world_size=2", "numerics.parallel=fsdp")
+    command(folder, "snakemake")
+    rows = [row for path in folder.glob("results/scores/world/*.json") for row in json.loads(path.read_text())]
+    assert {"a0", "a1", "mobilellm", "phonelm"} == {row["model"] for row in rows}
+    assert (folder / "results/report/index.html").is_file()
