@@ -41,7 +41,7 @@ def train(*commands: list[str]) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for words in commands]
-    said = [process.communicate(timeout=240)[0].decode() for process in running]
+    said = [process.communicate(timeout=500)[0].decode() for process in running]
     assert [process.returncode for process in running] == [0] * len(commands), "\n".join(said)
     return members("results/models")
 
