@@ -96,7 +96,7 @@ def check(numerics: Numerics) -> None:
 
 def alone(numerics: Numerics) -> Numerics:
     """The numerics of a stage that is always a single process, whatever the trainings have."""
-    return replace(numerics, world_size=1)
+    return replace(numerics, world_size=1, parallel="ddp")
 
 
 def rank() -> int:

@@ -95,6 +95,18 @@ def test_plan_that_does_not_divide_is_refused() -> None:
         loop.train(tiny.job(plan=tiny.plan(micro_batch=3)))
 
 
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({}, "batch_size=4 does not divide over numerics.world_size=3; make it a multiple"),
+        ({"batch_size": 12, "micro_batch": 3}, r"micro_batch=3 does not divide the batch of a rank \(4\)"),
+    ],
+)
+def test_batch_that_does_not_divide_over_the_ranks_is_refused(plan: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        loop.train(tiny.job(plan=tiny.plan(**plan), numerics=Numerics(world_size=3)))
+
+
 def test_packed_documents_do_not_see_each_other() -> None:
     trainer = loop.Trainer(tiny.job(), numerics.apply(Numerics()))
     inputs, targets, *_ = tiny.Rows(1, 16, mask=False).batch(0, 0)

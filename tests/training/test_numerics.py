@@ -34,6 +34,7 @@ def test_flags_of_a_cpu(tmp_path: Path) -> None:
         ({"device": "tpu"}, "device=tpu: unknown device; use cpu or cuda"),
         ({"precision": "fp8"}, "precision=fp8: unknown precision"),
         ({"threads": 0}, "at least 1"),
+        ({"parallel": "zero"}, "parallel=zero: unknown; use ddp or fsdp"),
         ({"world_size": 2}, "world_size=2, but 1 process.*torchrun --nproc-per-node=2"),
     ],
 )
@@ -46,6 +47,23 @@ def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="no usable GPU; set numerics.device=cpu"):
         numerics.check(Numerics(device="cuda"))
+
+
+def test_fewer_gpus_than_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"world_size=4: 4 processes here, but this machine has 2 GPU\(s\); set"):
+        numerics.check(Numerics(device="cuda", world_size=4))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # two machines
+    numerics.check(Numerics(device="cuda", world_size=4))
+
+
+def test_other_stages_are_single_processes() -> None:
+    """Whatever the trainings have; nothing else changes."""
+    given = Numerics(threads=2, world_size=4, parallel="fsdp")
+    numerics.check(numerics.alone(given))
+    assert numerics.alone(given) == Numerics(threads=2)
 
 
 def test_apply_is_deterministic_and_single_threaded() -> None:

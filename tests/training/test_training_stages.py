@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import tiny
 from pocketlm import artifacts, config
 from pocketlm.config import ConfigError
 from pocketlm.model.folder import load_model
-from pocketlm.stages import call, instruct, pretrain
+from pocketlm.stages import call, instruct, pretrain, random, trial
 
 SHAPE = {
     "n_layers": 2, "d_model": 16, "n_heads": 2, "n_kv_heads": 1, "head_dim": 8, "d_ff": 32, "max_seq_len": 16,
@@ -91,6 +92,31 @@ def test_a_searched_architecture(run_folder: Path) -> None:
     artifacts.write_json("results/arch/a0.json", {**shape, "vocab_size": 99})
     with pytest.raises(artifacts.ArtifactError, match="vocab_size 99, but .* has 64"):
         pretrain.run(arguments(pretrain, "base", "--arch", "results/arch/a0.json"))
+
+
+def test_a_trial_is_a_single_process_whatever_the_trainings_have(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same result for one rank and for four; a training itself refuses to run alone."""
+    slot = {"name": "s", "anchor": None, "architecture": SHAPE, "vocab_size": tiny.VOCAB, "params": 1, "predicted": {}}
+    artifacts.write_json("results/search/proposal.json", {"slots": [slot], "random": [slot]})
+    search = config.Search(plan="pretrain", rungs=[config.Rung(slots=1, steps=6)])
+    found = []
+    for ranks in (config.Numerics(), config.Numerics(world_size=4, parallel="fsdp")):
+        given = replace(config.load("params.yaml"), search=search, numerics=ranks)
+        with monkeypatch.context() as context:
+            context.setattr(config, "load", lambda _, given=given: given)
+            for stage, own in ((trial, ["--rung", "0", "--slot", "0"]), (random, [])):
+                parser = argparse.ArgumentParser()
+                stage.add_arguments(parser)  # type: ignore[attr-defined]
+                common = ["--candidates", "results/search/proposal.json", "--out", "results/search/out.json"]
+                tokens = ["--tokens", "results/tokens/text.manifest.json"]
+                stage.run(parser.parse_args([*common, *tokens, *own]))  # type: ignore[attr-defined]
+                found.append(Path("results/search/out.json").read_bytes())
+            if ranks.world_size > 1:
+                with pytest.raises(ConfigError, match="world_size=4, but 1 process"):
+                    pretrain.run(arguments(pretrain, "base"))
+    assert found[:2] == found[2:] and json.loads(found[0])["loss_bpb"] > 0
 
 
 def test_refusals(run_folder: Path) -> None:

@@ -98,3 +98,14 @@ def test_another_instruction_set_is_within_tolerance(
     assert judged["results/models/mobilellm/base"] == "within tolerance"
     exact = [path for path in judged if path.startswith(("results/data", "results/tokenizers", "results/tokens"))]
     assert exact and {judged[path] for path in exact} == {"identical"}
+
+
+@pytest.mark.full
+def test_a_whole_recipe_with_two_ranks(tmp_path: Path) -> None:
+    """Trainings of two processes, everything else of one; nothing but ``numerics`` is changed."""
+    folder = copy_project(tmp_path / "project", stubbed=False)
+    command(folder, "pocketlm", "compose", "recipe=tiny", "numerics.world_size=2", "numerics.parallel=fsdp")
+    command(folder, "snakemake")
+    rows = [row for path in folder.glob("results/scores/world/*.json") for row in json.loads(path.read_text())]
+    assert {"a0", "a1", "mobilellm", "phonelm"} == {row["model"] for row in rows}
+    assert (folder / "results/report/index.html").is_file()

@@ -19,7 +19,7 @@ rule quantize:
     resources:
         gpu=GPU,
     params:
-        cfg=sel(of(graph.deployments.deployment_keys, "model"), "quantization", "numerics"),
+        cfg=sel(of(graph.deployments.deployment_keys, "model"), "quantization", *graph.base.SINGLE),
         tokens=option("--tokens", "tokens"),
     shell:
         "pocketlm quantize --entry {wildcards.model} --models {input.models} {params.tokens}"

@@ -146,12 +146,15 @@ def job_of(
 
 def write(args: argparse.Namespace, job: TrainJob, phase: str, result: TrainResult, inputs: dict[str, Any]) -> None:
     """The outputs, the manifest last; then the checkpoints go."""
+    import shutil
     import sys
 
     from pocketlm.model.folder import save_model
     from pocketlm.training.checkpoint import Checkpoints
     from pocketlm.training.metrics import write_curve
 
+    for leftover in args.out.parent.glob(f".{args.out.name}.*.partial"):  # of a process that was killed right here
+        shutil.rmtree(leftover, ignore_errors=True)
     artifacts.write_json(args.metrics, result.metrics)
     write_curve(args.curve, result.curve)
     with artifacts.atomic_folder(args.out) as folder:

@@ -51,7 +51,12 @@ def train(job: TrainJob) -> TrainResult:
         trainer.progress.close()
         return trainer.result()
     except RuntimeError as error:
-        raise trainer.parallel.explained(error, job.label) from error
+        if trainer.parallel.lost_another(error):
+            raise ArtifactError(
+                f"{job.label}: rank {trainer.runtime.rank} lost another rank, whose own message says why; "
+                "the same command goes on from the last checkpoint"
+            ) from error
+        raise
     finally:
         trainer.batches.close()
         trainer.parallel.leave()

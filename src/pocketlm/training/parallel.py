@@ -60,9 +60,9 @@ class Alone:
         """The weights, fp32 on the CPU; of a sharded model only on rank 0."""
         return {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
 
-    def explained(self, error: RuntimeError, label: str) -> RuntimeError:
-        """The error to raise for ``error``: one line, where it is only the echo of another rank's end."""
-        return error
+    def lost_another(self, error: RuntimeError) -> bool:
+        """Whether ``error`` is only the echo of another rank's end."""
+        return False
 
     def leave(self) -> None:
         """Leave the group of processes, at the end or after an error."""
@@ -91,13 +91,8 @@ class Replicated(Alone):
         torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
         return bool(flag)
 
-    def explained(self, error: RuntimeError, label: str) -> RuntimeError:
-        if isinstance(error, ArtifactError) or not any(word in str(error) for word in LOST):
-            return error
-        return ArtifactError(
-            f"{label}: rank {self.runtime.rank} lost another rank, whose own message says why; "
-            "the same command goes on from the last checkpoint"
-        )
+    def lost_another(self, error: RuntimeError) -> bool:
+        return not isinstance(error, ArtifactError) and any(word in str(error) for word in LOST)
 
     def leave(self) -> None:
         """Without it gloo may abort a process that ends, and NCCL complains; but after an error NCCL would wait."""

@@ -6,6 +6,8 @@ from typing import Any
 
 Config = dict[str, Any]
 PHASES = ("base", "instruct", "call")
+# Of numerics, what a stage depends on that is always a single process: not how many a training has.
+SINGLE = [f"numerics.{key}" for key in ("device", "precision", "threads", "compile")]
 
 
 def lookup(config: Config, key: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pocketlm.engines.closure import ROOT
-from pocketlm.engines.graph.base import PHASES, Config, arch_files, manifests, model_manifests
+from pocketlm.engines.graph.base import PHASES, SINGLE, Config, arch_files, manifests, model_manifests
 from pocketlm.engines.graph.data import heldout_keys, suite_sources, used_sources
 from pocketlm.engines.graph.models import calibration_corpus, phases
 
@@ -66,7 +66,7 @@ def score_data(config: Config, suite: str) -> list[str]:
 
 def score_keys(config: Config, suite: str, model: str) -> list[str]:
     """Parameters of a scoring."""
-    own = [f"suites.{suite}", f"models.{model}.seed", "numerics"]
+    own = [f"suites.{suite}", f"models.{model}.seed", *SINGLE]
     return [*own, *deployment_keys(config, model), *heldout_keys(config, [suite])]
 
 

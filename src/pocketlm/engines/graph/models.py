@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketlm.engines.graph.base import PHASES, Config, arch_files, manifests, model_manifests, names
+from pocketlm.engines.graph.base import PHASES, SINGLE, Config, arch_files, manifests, model_manifests, names
 
 
 def with_phase(config: Config, phase: str) -> list[str]:
@@ -32,7 +32,7 @@ def inherit_keys(config: Config, model: str) -> list[str]:
     """Parameters of an inheritance: its own, the shape, and what its batches are."""
     entry, plan = f"models.{model}", f"plans.{config['models'][model]['base']}"
     batches = [f"{plan}.{name}" for name in ("corpus", "seq_len", "batch_size")]
-    return [f"{entry}.architecture", f"{entry}.inherit", f"{entry}.seed", *batches, "numerics"]
+    return [f"{entry}.architecture", f"{entry}.inherit", f"{entry}.seed", *batches, *SINGLE]
 
 
 def phases(config: Config, model: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketlm.engines.graph.base import Config, manifests, names
+from pocketlm.engines.graph.base import SINGLE, Config, manifests, names
 
 
 def propose_keys(config: Config) -> list[str]:
@@ -17,7 +17,7 @@ def propose_keys(config: Config) -> list[str]:
 
 def trial_keys(config: Config) -> list[str]:
     """Parameters of a proxy training."""
-    return ["search.plan", f"plans.{config['search']['plan']}", "search.rungs", "search.seed", "numerics"]
+    return ["search.plan", f"plans.{config['search']['plan']}", "search.rungs", "search.seed", *SINGLE]
 
 
 def random_keys(config: Config) -> list[str]:
