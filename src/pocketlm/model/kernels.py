@@ -157,7 +157,10 @@ class CausalAttention(torch.autograd.Function):
 
 
 def attention_block(q: Tensor, k: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-    """(attention weights [n, G t, s], queries [n, G t, hd]) of queries ``part`` of q [n, G, T, hd] over k [n, S, hd]."""
+    """Attention weights [n, G t, s] and queries [n, G t, hd] of the positions ``part`` of q [n, G, T, hd].
+
+    k [n, S, hd]; s is the end of ``part``.
+    """
     rows = q[:, :, part].flatten(1, 2)
     keys = k[:, : part.stop].mT
     scores = q.new_empty(rows.shape[0], rows.shape[1], part.stop)
