@@ -125,7 +125,7 @@ def matrix_peak(device: str, threads: int) -> float:
     code = (
         "import sys, time, torch; torch.set_num_threads(int(sys.argv[1])); n = 3072; best = 9e9\n"
         "x = torch.full((n, n), 0.5, dtype=torch.bfloat16); y = x.clone()\n"
-        "for _ in range(6): began = time.perf_counter(); x @ y; best = min(best, time.perf_counter() - began)\n"
+        "for _ in range(20): began = time.perf_counter(); x @ y; best = min(best, time.perf_counter() - began)\n"
         "print(2 * n**3 / best)"
     )
     return float(subprocess.check_output([sys.executable, "-c", code, str(threads)], text=True))

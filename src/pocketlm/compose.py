@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from pocketlm.artifacts import write_text
-from pocketlm.config import Architecture, ConfigError, Model, Params, parse
+from pocketlm.config import Architecture, ConfigError, Model, Params, load, parse
 from pocketlm.deployable import OPTIONS, refusal, unsupported
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+COMPILE_SECONDS = 90.0  # for the forward and backward pass of one shape, the first time
+COMPILE_GAIN = 0.1  # of a step's time
+CORE_FLOPS = 4e10  # that a core trains with in fp32
+GPU_FLOPS = 2e14  # that a GPU trains with in bf16
 HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/schema.py\n"
 
 
@@ -146,8 +150,6 @@ def compose(recipe: str, overrides: list[str]) -> tuple[str, list[str]]:
 
 def check(path: Path) -> None:
     """Raise ConfigError unless ``path`` is what its own recipe and overrides compose to."""
-    from pocketlm.config import load
-
     params = load(path)
     text, _ = compose(params._recipe, params._overrides)
     if path.read_text(encoding="utf-8") == text:
@@ -158,6 +160,28 @@ def check(path: Path) -> None:
     )
     again = " ".join(["pocketlm compose", f"recipe={params._recipe}", *params._overrides, f"--into {path.parent}"])
     raise ConfigError(f"{path}: not what its recipe composes to: {differs}; write it again with: {again}")
+
+
+def suggestion(params: Params) -> list[str]:
+    """A line that recommends ``numerics.compile`` where a training is long enough to pay for it; never a change.
+
+    Compiling costs COMPILE_SECONDS a shape and saves COMPILE_GAIN of each step, as docs/benchmarks.md measures them.
+    """
+    from pocketlm.plan import trainings
+
+    if params.numerics.compile:
+        return []
+    rate = CORE_FLOPS * params.numerics.threads if params.numerics.device == "cpu" else GPU_FLOPS
+    saved = {one.name: COMPILE_GAIN * one.flops / rate - COMPILE_SECONDS for one in trainings(params)}
+    name = max(saved, key=lambda key: saved[key], default="")
+    if not name or saved[name] < COMPILE_SECONDS:
+        return []
+    hours = (saved[name] + COMPILE_SECONDS) / COMPILE_GAIN / 3600
+    return [
+        f"numerics.compile: false, but {name} trains for about {hours:.1f} hours; compiled, "
+        f"it would save about {saved[name] / 60:.0f} minutes after {COMPILE_SECONDS:.0f} s of compiling (needs a C++ "
+        "compiler); to do so, compose with numerics.compile=true"
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,4 +208,5 @@ def run(args: argparse.Namespace) -> None:
     text, left_out = compose(recipe, overrides)
     args.into.mkdir(parents=True, exist_ok=True)
     write_text(target, text)
+    left_out += suggestion(load(target))
     print("\n".join([*left_out, f"{target}: recipe {recipe}, written"]), file=sys.stderr)

@@ -15,6 +15,8 @@ from pocketlm.config import ConfigError, Numerics
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
+# a fraction of a millisecond, so that threads of one job need not be woken for each of a step's thousands of operations
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ def apply(numerics: Numerics) -> Runtime:
     keep_memory()
     torch.set_num_threads(numerics.threads)
     if numerics.compile:
+        keep_compiled()
         torch.use_deterministic_algorithms(True)
     else:  # what the public function sets, without its import of the compiler (seconds in every job)
         torch._C._set_deterministic_algorithms(True)
@@ -144,6 +147,16 @@ def keep_memory() -> None:
     for option, value in ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, (1 << 31) - 1)):
         if libc is not None and hasattr(libc, "mallopt"):
             libc.mallopt(option, value)
+
+
+def keep_compiled() -> None:
+    """Share compiled code between models and runs: in the user's cache, or where TORCHINDUCTOR_CACHE_DIR says.
+
+    The compiler's cache is keyed by graph, versions and instruction set, so that it never changes a result.
+    """
+    from pocketlm.data.mirror import cache_folder
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
 
 
 def peak_flops(runtime: Runtime) -> float | None:

@@ -80,6 +80,31 @@ def test_kernels_pass_gradcheck() -> None:
         assert torch.autograd.gradcheck(f, (x,))
 
 
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_causal_attention_equals_torch(kv_heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels.CausalAttention, "BLOCK", 4)  # 11 queries: two blocks and a part of one
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((2, 4, 11, 6), (2, kv_heads, 11, 6), (2, kv_heads, 11, 6))
+    q, k, v = (torch.randn(*size, dtype=torch.float64, generator=generator, requires_grad=True) for size in sizes)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    torch.testing.assert_close(kernels.CausalAttention.apply(q, k, v), expected)
+    assert torch.autograd.gradcheck(kernels.CausalAttention.apply, (q, k, v))
+
+
+def test_loss_blocks_do_not_change_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pocketlm.model import loss
+
+    logits = torch.randn(10, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets = torch.tensor([0, 6, -100, 3, 2, -100, 1, 1, 5, 4])
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    expected.backward()
+    monkeypatch.setattr(loss, "BLOCK_ELEMENTS", 21)  # three rows
+    for dtype, bound in ((torch.float32, 1e-6), (torch.bfloat16, 2**-8)):
+        grad, total = loss.loss_gradient(logits.detach().to(dtype).clone(), targets)
+        torch.testing.assert_close(total, expected.detach(), rtol=bound, atol=0)
+        torch.testing.assert_close(grad.float(), logits.grad, rtol=0, atol=bound)
+
+
 def test_loss_is_chunked_and_masked(ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     from pocketlm.model import loss
 

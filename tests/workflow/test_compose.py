@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pocketlm.compose import check, compose, recipes
+from pocketlm.compose import check, compose, recipes, suggestion
 from pocketlm.config import ConfigError, as_dict, load, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,3 +110,14 @@ def test_full_recipes_have_the_published_size(recipe: str, model: str, name: str
     vocabulary = params.tokenizers[arch.tokenizer].vocab_size
     assert vocabulary == published["vocab_size"]
     assert counts.params(arch, vocabulary) / 1e6 == pytest.approx(published["params_m"], rel=0.005)
+
+
+def test_compiling_is_recommended_where_it_pays_and_changes_nothing() -> None:
+    short = parse(yaml.safe_load(compose("demo", [])[0]))
+    assert suggestion(short) == []  # minutes of training
+    long = parse(yaml.safe_load(compose("demo", ["plans.pretrain.steps=1000000"])[0]))
+    [line] = suggestion(long)
+    assert line.startswith("numerics.compile: false, but ") and "compose with numerics.compile=true" in line
+    assert long.numerics.compile is False
+    taken = parse(yaml.safe_load(compose("demo", ["plans.pretrain.steps=1000000", "numerics.compile=true"])[0]))
+    assert suggestion(taken) == []

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .kernels import PLAIN, gated, rms_norm, split_rotate
+from .kernels import PLAIN, CausalAttention, eager_cpu, gated, rms_norm, split_rotate
 
 FUSE_WIDTH = 512  # stack weights up to this d_model
 
@@ -96,6 +96,8 @@ class Attention(nn.Module):
             # the query heads of one kv head are queries of one attention: no copy of the cache
             q = q.reshape(batch, self.n_kv_heads, -1, head_dim)
             return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(batch, 1, heads, head_dim)
+        if mask is None and self.training and q.dtype == torch.bfloat16 and eager_cpu(q):  # in fp32 torch's is faster
+            return CausalAttention.apply(q, k, v).transpose(1, 2)
         grouped = self.n_kv_heads != heads
         if grouped and not q.is_cuda:  # the CPU's kernel is faster on repeated heads
             k, v = (x.repeat_interleave(heads // self.n_kv_heads, dim=1) for x in (k, v))

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20  # logits of a chunk: 4 MiB in fp32
+CHUNK_ELEMENTS = 1 << 25  # logits of one matrix product: enough rows that the head's weights are read seldom
+BLOCK_ELEMENTS = 1 << 19  # logits that the softmax passes over together: they stay in a core's cache
 IGNORE = -100
 
 
@@ -37,18 +38,8 @@ class CrossEntropySum(torch.autograd.Function):
         rows = chunk_rows(weight.shape[0])
         for start in range(0, hidden.shape[0], rows):
             part = hidden[start : start + rows].to(dtype)
-            target = targets[start : start + rows]
-            logits = (part @ low.t()).float()
-            keep = target != IGNORE
-            index = target.clamp(min=0).unsqueeze(1)
-            high = logits.amax(1, keepdim=True)
-            picked = logits.gather(1, index) - high
-            probability = logits.sub_(high).exp_()
-            norm = probability.sum(1, keepdim=True)
-            total += ((norm.log() - picked).squeeze(1) * keep).sum()
-            probability.mul_(keep.unsqueeze(1) / norm)
-            probability.scatter_add_(1, index, -keep.unsqueeze(1).to(probability.dtype))
-            grad = probability.to(dtype)
+            grad, loss = loss_gradient(part @ low.t(), targets[start : start + rows])
+            total += loss
             grad_hidden[start : start + rows] = grad @ low
             if dtype == grad_weight.dtype:
                 grad_weight.addmm_(grad.t(), part)
@@ -61,6 +52,39 @@ class CrossEntropySum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
         return grad_hidden.mul_(grads[0]), grad_weight.mul_(grads[0]), None, None
+
+
+def softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient fp32 [N, V] of the summed losses by ``logits`` fp32 [N, V], which it overwrites, and their sum []."""
+    keep = targets != IGNORE
+    index = targets.clamp(min=0).unsqueeze(1)
+    high = logits.amax(1, keepdim=True)
+    picked = logits.gather(1, index) - high
+    probability = logits.sub_(high).exp_()
+    norm = probability.sum(1, keepdim=True)
+    loss = ((norm.log() - picked).squeeze(1) * keep).sum()
+    probability.mul_(keep.unsqueeze(1) / norm)
+    probability.scatter_add_(1, index, -keep.unsqueeze(1).to(probability.dtype))
+    return probability, loss
+
+
+def loss_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """``softmax_gradient`` in the dtype of ``logits`` [N, V], which it overwrites block by block when it runs eagerly.
+
+    A compiler fuses the passes itself, and a GPU has no need of blocks.
+    """
+    if logits.device.type != "cpu" or torch.compiler.is_compiling():
+        grad, loss = softmax_gradient(logits.float(), targets)
+        return grad.to(logits.dtype), loss
+    total = logits.new_zeros((), dtype=torch.float32)
+    rows = max(1, BLOCK_ELEMENTS // logits.shape[1])
+    for start in range(0, len(logits), rows):
+        block = logits[start : start + rows]
+        grad, loss = softmax_gradient(block.float(), targets[start : start + rows])
+        total += loss
+        if grad.data_ptr() != block.data_ptr():  # fp32 logits were overwritten in place
+            block.copy_(grad)
+    return logits, total
 
 
 def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
