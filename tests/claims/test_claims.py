@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def test_a_diverged_arm_is_named() -> None:
 def test_stage_table_and_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From files to a table whose numbers are those of the losses, and a figure whose marks lie where they mean."""
     monkeypatch.chdir(tmp_path)
-    write_text("params.yaml", compose("claims", [])[0])
+    write_text("params.yaml", composed())
     for seed in range(3):
         for arm, bits in (("deep", 0.30), ("plain", 0.32 + 0.001 * seed), ("shared", 0.31 + 0.001 * seed)):
             write_json(f"m/{arm}_s{seed}/base.metrics.json", {"val_bits_per_byte": bits, "params": 430_000})
@@ -120,8 +121,13 @@ def test_stage_table_and_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
 
 
+@functools.cache
+def composed() -> str:
+    return compose("claims", [])[0]
+
+
 def params() -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load(compose("claims", [])[0])
+    data: dict[str, Any] = yaml.load(composed(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return data
 
 
