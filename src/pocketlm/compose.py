@@ -165,7 +165,7 @@ def check(path: Path) -> None:
 def suggestion(params: Params) -> list[str]:
     """A line that recommends ``numerics.compile`` where a training is long enough to pay for it; never a change.
 
-    Compiling costs COMPILE_SECONDS a shape and saves COMPILE_GAIN of each step, as docs/benchmarks.md measures them.
+    Compiling costs COMPILE_SECONDS a shape and saves COMPILE_GAIN of each step: assumed, not measured.
     """
     from pocketlm.plan import trainings
 
