@@ -119,7 +119,7 @@ def test_first_rank_killed_and_started_again(kind: tuple[int, str], server: tiny
         (tmp_path / name).mkdir()
     status, seconds = server.train(tmp_path / "whole", **recipe)
     assert status == 0
-    for share in (0.4, 0.8, 0.0):  # of the processor time of a rank; the last start is left alone
+    for share in (0.4, 0.4, 0.0):  # of the processor time of a whole training; the last start is left alone
         status, _ = server.train(tmp_path / "killed", **recipe, die=share * seconds / 2)
         assert (status == 0) == (share == 0)
     said = (tmp_path / "killed" / "said").read_text()
