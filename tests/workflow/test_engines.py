@@ -141,18 +141,22 @@ def test_entry_removed_and_added(project: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     shutil.copytree(project, clone, symlinks=True)
     command(clone, "pocketlm", "sync")
-    fewer = ("~models.phonelm", "profiles.models.models=[a0,a1,mobilellm]")
+    alone = "search.anchors=[mobilellm]"  # an anchor is part of the search, and cannot go
+    measured = "profile-local-models"
+    command(clone, "pocketlm", "compose", "recipe=tiny", alone)
+    command(clone, "pocketlm", "run", "-j2")
+    fewer = (alone, "~models.phonelm", "profiles.models.models=[a0,a1,mobilellm]")
     command(clone, "pocketlm", "compose", "recipe=tiny", *fewer)
     command(clone, "pocketlm", "sync")
     snakemake, dvc = stale(clone)
-    assert snakemake == dvc == ["profile-models", "report"]
+    assert snakemake == dvc == [measured, "report"]
     assert command(clone, "pocketlm", "run", "-j2").strip().endswith("Snakemake and DVC have nothing to do")
-    command(clone, "pocketlm", "compose", "recipe=tiny")
+    command(clone, "pocketlm", "compose", "recipe=tiny", alone)
     command(clone, "pocketlm", "sync")
     snakemake, dvc = stale(clone)
     assert snakemake == dvc
-    assert {"profile-models", "report"} <= set(dvc)
-    assert all("phonelm" in name for name in set(dvc) - {"profile-models", "report"})
+    assert {measured, "report"} <= set(dvc)
+    assert all("phonelm" in name for name in set(dvc) - {measured, "report"})
 
 
 def test_restored_clone_is_up_to_date(project: Path, tmp_path: Path) -> None:
