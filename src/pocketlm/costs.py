@@ -65,19 +65,24 @@ def work(name: str, arch: Architecture, params: Params, plan: Plan, vocab_size: 
 
 
 def typical(params: Params) -> Architecture:
-    """The middle of the search space: stands for a shape that is not known yet."""
-    space = params.search.space
+    """The middle of the search space, of fewer blocks where the budget wants it: stands for a shape not known yet."""
+    from pocketlm.model import counts
+
+    space, most = params.search.space, params.search.budget.max_params
 
     def middle(values: list[Any]) -> Any:
         return sorted(values)[len(values) // 2]
 
     width, head = middle(space.d_model), middle(space.head_dim)
     heads = max(1, width // head)
-    ffn, layers = int(width * middle(space.ffn_ratio)), middle(space.n_layers)
-    return Architecture(
-        n_layers=layers, d_model=width, n_heads=heads, n_kv_heads=heads, head_dim=head, d_ff=ffn,
+    shape = Architecture(
+        d_model=width, n_heads=heads, n_kv_heads=heads, head_dim=head, d_ff=int(width * middle(space.ffn_ratio)),
         max_seq_len=space.max_seq_len,
     )  # fmt: skip
+    vocab_size = params.tokenizers[space.tokenizers[0]].vocab_size
+    shapes = [replace(shape, n_layers=n) for n in sorted(space.n_layers) if n <= middle(space.n_layers)]
+    fitting = [arch for arch in shapes if not most or counts.params(arch, vocab_size) <= most]
+    return fitting[-1] if fitting else shapes[0]
 
 
 def steps_of(plan: Plan) -> int:

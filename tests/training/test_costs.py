@@ -58,6 +58,12 @@ def test_time_is_the_sum_of_what_a_training_does() -> None:
     assert by_rehearsal(replace(one, steps=200, jobs=2), found).seconds == 2 * cost.seconds
 
 
+def test_a_shape_not_known_yet_is_one_that_the_budget_allows() -> None:
+    params = params_of("demo")
+    [own] = [one for one in trainings(params) if one.name == "a0 base"]
+    assert params.search.budget.min_params <= own.params <= params.search.budget.max_params
+
+
 def test_where_nothing_can_be_rehearsed_the_formula_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is not here: said as such, by the rate of matrix products."""
     monkeypatch.setattr(costs, "matrix_rate", lambda: 1e11)
