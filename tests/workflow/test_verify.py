@@ -42,6 +42,21 @@ def test_from_a_stage_on(project: Path, tmp_path: Path) -> None:
     assert proof["artefacts"]["results/models/a0/call"] == want
 
 
+def test_dirty_tree_is_recorded_and_said(project: Path, tmp_path: Path) -> None:
+    """A tracked file that differs from the commit; whether it does is git's own word."""
+    clone, proof = tmp_path / "clone", tmp_path / "c.json"
+    shutil.copytree(project, clone, symlinks=True)
+    command(clone, "git", "add", "Snakefile")
+    command(clone, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "clean")
+    for dirty in (False, True):
+        with (clone / "Snakefile").open("a") as snakefile:
+            snakefile.write("# a remark\n" if dirty else "")
+        assert bool(command(clone, "git", "status", "--porcelain", "--untracked-files=no")) == dirty
+        out = command(clone, "pocketlm", "verify", "--from", "report", "--out", str(proof))
+        assert json.loads(proof.read_text())["source"]["dirty"] == dirty
+        assert ("had changes beyond its commit" in out) == dirty
+
+
 def test_certificate_of_a_second_machine(project: Path, tmp_path: Path) -> None:
     """Facts come from the certificate; a stage that differs is named, with what differs around it."""
     command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))

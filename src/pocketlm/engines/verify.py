@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         proof = certificate.load(args.against) if args.against else certificate.make(args.folder, jobs, params)
         if sha256(args.folder / "params.yaml") != proof["params"]:
             raise ConfigError(f"{args.folder}/params.yaml: is not what the certificate is of; check out its commit")
+        if proof["source"]["dirty"]:
+            print("verify: the certificate's tree had changes beyond its commit; it says so", file=sys.stderr)
         rerun = chosen(jobs, args.start, args.sample, args.seed)
         copy = args.into or Path(tempfile.mkdtemp(prefix="pocketlm-verify-"))
         prepare(args.folder, copy, jobs, rerun, proof["facts"])
