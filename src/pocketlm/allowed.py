@@ -1,4 +1,4 @@
-"""Single values of ``params.yaml`` that are possible: enumerations, signs, shares. Combinations: ``checks.py``."""
+"""Single values of ``params.yaml`` that are possible: enumerations, signs, shares. Combinations: ``checks``."""
 
 from __future__ import annotations
 

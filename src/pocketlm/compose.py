@@ -21,7 +21,7 @@ COMPILE_SECONDS = 90.0  # for the forward and backward pass of one shape, the fi
 COMPILE_GAIN = 0.1  # of a step's time
 CORE_FLOPS = 4e10  # that a core trains with in fp32
 GPU_FLOPS = 2e14  # that a GPU trains with in bf16
-HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/schema.py\n"
+HEADER = "# Written by pocketlm compose; change it there, or by dvc exp run -S. Keys: src/pocketlm/schema\n"
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Loads ``params.yaml``, the only configuration that Snakemake, DVC and the stages read.
 
 ``pocketlm compose`` writes it; every stage validates it again here, because ``dvc exp run -S`` edits it directly.
-What a key is stands in ``schema.py``, which values are possible in ``checks.py``. It imports nothing heavy.
+What a key is stands in ``schema``, which values are possible in ``checks``. It imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def parse(data: dict[str, Any], name: str = "params.yaml") -> Params:
     try:
         params: Params = build(Params, data)
     except Refused as error:
-        raise ConfigError(f"{name}: {error.args[0]}: {error.args[1]} (keys: pocketlm/schema.py)") from None
+        raise ConfigError(f"{name}: {error.args[0]}: {error.args[1]} (keys: pocketlm/schema)") from None
     check(params, name)
     return params
 

@@ -26,8 +26,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
 # These decide what is accepted or shown, never what is computed: params.yaml is complete, so that no default of the
 # schema reaches a result. The package itself holds its version and registers its models for others.
-NAMES = ("", ".cli", ".config", ".schema", ".checks", ".allowed", ".typed", ".progress", ".stages")
-NEUTRAL = {f"pocketlm{name}" for name in NAMES}
+NAMES = ("", ".cli", ".config", ".allowed", ".typed", ".progress", ".stages")
+FILES = [path for room in ("schema", "checks") for path in sorted((PACKAGE / room).glob("*.py"))]
+ROOMS = [f".{path.parent.name}" if path.stem == "__init__" else f".{path.parent.name}.{path.stem}" for path in FILES]
+NEUTRAL = {f"pocketlm{name}" for name in (*NAMES, *ROOMS)}
 MEMORY = Path(".snakemake") / "pocketlm_code.json"
 fresh: list[str] = []
 DISTRIBUTIONS = {"yaml": "PyYAML", "lm_eval": "lm-eval", "hydra": "hydra-core"}
