@@ -23,7 +23,7 @@ print("torch:" + torch.backends.cpu.get_cpu_capability())
 WORDS = {
     "torch": r"^torch:(.*)$",
     "onednn": r"^onednn_verbose,.*info,cpu,isa:(.*)$",
-    "mkl": r"^MKL_VERBOSE oneMKL .* for (.*?), \w+ [\d.]+GHz",  # not the clock, which differs by the moment
+    "mkl": r"^MKL_VERBOSE oneMKL .*? for (.*?), \w+ [\d.]+GHz",  # not the clock, which differs by the moment
     "mkl_reproducibility": r"^MKL_VERBOSE .* CNR:(\S+)",
 }
 
