@@ -90,6 +90,8 @@ class Trainer:
         self.validation: tuple[float, float] | None = None  # nats a token, bits a byte
         self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say, self.parallel)
         self.tokens = job.plan.batch_size * job.plan.seq_len
+        self.share = job.plan.batch_size // runtime.world_size  # rows of a step that are this rank's
+        self.micro = min(job.plan.micro_batch or self.share, self.share)  # rows of a forward pass
         self.progress = self._progress(0)
         self.timing = metrics.timing_log(job, runtime, count_params(self.model), self.tokens)
         self.watch = Watch(self._say, lambda step: self.order.batch_of(step, self.losses))
@@ -131,11 +133,10 @@ class Trainer:
             raise ArtifactError(
                 f"{self.job.label}: batch {index} has no token that carries a loss; use a longer seq_len in its plan"
             )
-        share = self.plan.batch_size // self.runtime.world_size
-        first, micro = self.runtime.rank * share, min(self.plan.micro_batch or share, share)
+        first = self.runtime.rank * self.share
         loss = torch.zeros((), device=self.runtime.device)
-        for start in range(first, first + share, micro):
-            part = self._loss(batch.rows(slice(start, start + micro))) / total
+        for start in range(first, first + self.share, self.micro):
+            part = self._loss(batch.rows(slice(start, start + self.micro))) / total
             part.backward()
             loss += part.detach()
         return self.parallel.reduce(loss, self.optimizer)
@@ -191,7 +192,8 @@ class Trainer:
 
     def validate(self) -> tuple[float, float] | None:
         """Held-out loss in (nats a token, bits a byte); None without held-out data."""
-        return held_out(self.job.validation, self.plan.validation_batches, self._loss)
+        batches = self.plan.validation_batches
+        return held_out(self.job.validation, batches, self.micro, self.parallel, self._loss)
 
     def _log(self, window: float, val_bpb: float | None) -> None:
         step = self.done
