@@ -149,37 +149,45 @@ class Trainer:
         return loss
 
     def after_step(self) -> None:
-        """What is due at this step: check, log, validate, checkpoint. The check goes first: no NaN is ever saved."""
+        """What is due at this step: check, log, validate, checkpoint."""
         done, last = self.done, self.done == self.order.total
         log = last or done % self.plan.log_every == 0 or done in self.order.starts
         validate = last or (self.plan.validate_every > 0 and done % self.plan.validate_every == 0)
         save = self.checkpoints is not None and not last and done % self.plan.checkpoint_every == 0
         save = save and self.checkpoints is not None and self.checkpoints.affordable()
-        if log or validate or save:
+        if log or validate:
             window = self.check()
             if validate:
                 self.validation = self.validate()
-            if log or validate:
-                self._log(window, self.validation[1] if validate and self.validation else None)
-            if save:
-                self.save()
-            if validate or save:
-                self.timing.restart(done)
+            self._log(window, self.validation[1] if validate and self.validation else None)
+        if save:
+            self.save()
+        if validate or save:
+            self.timing.restart(done)
         if done in self.order.starts and self.runtime.rank == 0:
             keep_losses(self.job, self.losses[:done].cpu())
         self.progress.update(done)
 
-    def check(self) -> float:
-        """Mean loss of the last ``log_every`` steps; raises Diverged naming the first bad step."""
+    def look(self) -> Tensor:
+        """The losses [done] on the CPU; raises Diverged at the first step whose loss or gradient norm is not finite."""
         losses, norms = self.losses[: self.done].cpu(), self.norms[: self.done].cpu()
-        for values, what in ((losses, "loss"), (norms, "gradient norm")):
-            bad = torch.nonzero(~torch.isfinite(values[self.checked :]))
-            if len(bad):
-                step = self.checked + int(bad[0])
-                raise self._diverged(step, f"its {what} is {float(values[step])}")
+        bad = torch.nonzero(~(torch.isfinite(losses) & torch.isfinite(norms))[self.checked :])
+        if len(bad):
+            step = self.checked + int(bad[0])
+            loss, norm = float(losses[step]), float(norms[step])
+            what = f"gradient norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
+            raise self._diverged(step, f"its {what}")
         self.watch.losses(losses, self.checked)
         self.checked = self.done
-        every = self.plan.log_every
+        return losses
+
+    def check(self) -> float:
+        """Mean loss of the last ``log_every`` steps; raises Diverged where it is far worse than guessing.
+
+        Called at steps that the plan fixes. Checkpoints and interrupts come when they come: they only ``look``, so
+        that where a training fails does not depend on them.
+        """
+        losses, every = self.look(), self.plan.log_every
         window = float(losses[max(0, self.done - every) :].mean())
         limit = DIVERGED * max(math.log(self.job.vocab_size), float(losses[:every].mean()))
         if window > limit:
@@ -219,8 +227,9 @@ class Trainer:
         return state
 
     def save(self) -> None:
-        """Write a checkpoint; all ranks call it at the same step."""
+        """Write a checkpoint, never one after a NaN (Diverged); all ranks call it at the same step."""
         if self.checkpoints is not None:
+            self.look()
             facts = {"done": self.done, "curve": self.curve, "validation": self.validation}
             self.checkpoints.save(self.done, facts, self.tensors())
 
@@ -228,7 +237,6 @@ class Trainer:
         """Write a checkpoint where there is a place for it, and raise KeyboardInterrupt."""
         if self.checkpoints is None:
             raise KeyboardInterrupt(f"{self.job.label}: interrupted at step {self.done}")
-        self.check()
         self.save()
         self._say(f"interrupted at step {self.done}; the same command goes on from there")
         raise KeyboardInterrupt
