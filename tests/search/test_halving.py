@@ -13,7 +13,7 @@ from pocketlm.config import Numerics, Plan
 from pocketlm.search.halving import promote
 from pocketlm.search.propose import propose
 from pocketlm.search.select import arch_file, select, winners
-from pocketlm.search.trials import run_trial
+from pocketlm.search.trials import checkpoint_name, run_trial
 
 
 def trial(slot: int, loss: float | None, ms: float, depth: int = 4, anchor: str | None = None, rung: int = 0) -> dict:
@@ -120,6 +120,20 @@ def test_a_whole_search_with_a_stub_trainer(tmp_path) -> None:
     assert front["rank_agreement"] == [{"rungs": [0, 1], "n": 2, "kendall": 1.0, "spearman": 1.0}]
     first = arch_file(front["winners"][0], 0)
     assert first["kind"] == "searched" and first["rank"] == 0 and first["params"] > 0
+
+
+def test_a_trial_of_changed_code_begins_anew(tmp_path, monkeypatch) -> None:
+    """As every training: what an older program or torch has left is never gone on from."""
+    from pocketlm.training import checkpoint
+
+    record = propose(search(), THIN, VOCABULARIES, PREDICTOR)["slots"][1]
+    given = (record, Plan(), tokens(tmp_path)[0], 0, Numerics())
+    names = [checkpoint_name(*given), checkpoint_name(*given)]
+    monkeypatch.setattr(checkpoint.torch, "__version__", "0.0.1")
+    names.append(checkpoint_name(*given))
+    monkeypatch.setattr(checkpoint, "_meaning", lambda source: "other code")
+    names.append(checkpoint_name(*given))
+    assert names[0] == names[1] and len(set(names)) == 3
 
 
 def test_a_diverged_trial_and_an_empty_slot_are_results(tmp_path) -> None:

@@ -122,6 +122,8 @@ def test_spikes() -> None:
     losses[[150, 151, 300]] += 1.5
     assert spikes(losses, 0) == [150, 300]  # 151 is no news
     assert spikes(losses, 200) == [300]
+    losses[[151, 152]] += (1.0, 4.0)  # it grows, and is looked at after each step
+    assert [step for first in range(400) for step in spikes(losses[: first + 1], first)] == [150, 300]
     assert spikes(np.full(100, 2.0), 0) == []
     losses[250:] += 3.0
     assert [step for step in spikes(losses, 200) if 250 <= step < 300] == [250]

@@ -18,9 +18,12 @@ import pytest
 import tiny
 import torch
 
+from pocketlm import numerics
 from pocketlm.artifacts import ArtifactError
+from pocketlm.numerics import Runtime
 from pocketlm.training import checkpoint, loop
 from pocketlm.training.checkpoint import Checkpoints
+from pocketlm.training.parallel import Alone
 
 
 def test_killed_at_random_instants(server: tiny.Server, tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_two_ranks_give_the_curve_of_one(tmp_path: Path) -> None:
     alone = loop.train(tiny.job(plan=tiny.plan(steps=12, micro_batch=1, optimizer="adamw")))
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     together = json.loads((tmp_path / "curve.json").read_text())
-    for a, b in zip(together, alone.curve):
+    for a, b in zip(together, alone.curve, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
 
@@ -99,7 +102,10 @@ def interrupted_job(folder: Path) -> tuple[Any, loop.TrainResult]:
     return job, loop.train(job)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "no checksum"])
+SIDECARS = {"checksum truncated": b"0123", "checksum empty": b"", "checksum is garbage": b"\xff\xfe\x00" * 9}
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "no checksum", *SIDECARS])
 def test_damaged_newest_checkpoint(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job, whole = interrupted_job(tmp_path)
     newest, previous = Checkpoints(job.checkpoints).files()
@@ -108,6 +114,8 @@ def test_damaged_newest_checkpoint(damage: str, tmp_path: Path, capsys: pytest.C
     data[len(data) // 2] ^= 1
     if damage == "no checksum":
         newest.with_suffix(".sha256").unlink()
+    elif damage in SIDECARS:
+        newest.with_suffix(".sha256").write_bytes(SIDECARS[damage])
     else:
         newest.write_bytes(data if damage == "flip" else data[:-100])
     resumed = loop.train(job)
@@ -116,11 +124,14 @@ def test_damaged_newest_checkpoint(damage: str, tmp_path: Path, capsys: pytest.C
     assert all(torch.equal(resumed.state[name], whole.state[name]) for name in whole.state)
 
 
-def test_all_checkpoints_damaged_starts_again(tmp_path: Path) -> None:
+def test_all_checkpoints_damaged_starts_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job, whole = interrupted_job(tmp_path)
     for path in Checkpoints(job.checkpoints).files():
         path.write_bytes(b"")
     resumed = loop.train(job)
+    first, second = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
+    assert first.endswith("; going on from the one before it")
+    assert second.endswith("; there is none before it: beginning anew")
     assert all(torch.equal(resumed.state[name], whole.state[name]) for name in whole.state)
 
 
@@ -159,6 +170,27 @@ def test_leftovers_of_a_killed_writer_and_removal(tmp_path: Path) -> None:
     assert [p.name for p in sorted(mine.iterdir())] == ["step-000000008.pt", "step-000000008.sha256"]
     kept.remove()
     assert sorted(p.name for p in tmp_path.iterdir()) == [other.name]
+
+
+def test_leftovers_go_before_shards_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that is nearly full the new one needs the room of what a killed writer left of another step."""
+    from pocketlm.training import checkpoint_folder
+
+    class Shards(Alone):
+        sharded = True
+
+    (tmp_path / ".step-000000007.partial").mkdir()
+    there: list[Path] = []
+    monkeypatch.setattr(checkpoint_folder, "save", lambda *_: there.extend(tmp_path.iterdir()))
+    Checkpoints(tmp_path, parallel=Shards(Runtime(torch.device("cpu"), False, False))).save(8, {"done": 8})
+    assert there == []
+
+
+def test_key_sees_the_code_that_sets_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(checkpoint, "_meaning", lambda source: seen.append(source) or "")
+    checkpoint.key({})
+    assert Path(numerics.__file__).read_text(encoding="utf-8") in seen
 
 
 def test_key_sees_inputs_and_code_but_not_comments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Writing token shards: documents in, flat binary files out, in bounded memory.
 
-For each part ``p`` and split ``s``: ``s.p.bin`` (uint16, or uint32 for a vocabulary above 65,535), ``s.p.idx`` (int64
+For each part ``p`` and split ``s``: ``s.p.bin`` (uint16, or uint32 for a vocabulary above 65,536), ``s.p.idx`` (int64
 document starts, n + 1 of them), ``s.p.mask`` (uint8, chat only: 1 = loss on this token). ``token_bytes.bin`` (uint16)
 holds the length of every token, so that bits per byte count exactly the bytes that were predicted.
 """

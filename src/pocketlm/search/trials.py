@@ -91,7 +91,9 @@ def run_trial(
 
 
 def checkpoint_name(record: Mapping[str, Any], plan: Plan, folder: Path, seed: int, numerics: Numerics) -> str:
-    """The name of the checkpoint folder: a hash of all that determines the training."""
+    """The name of the checkpoint folder: a hash of all that determines the training, its code among it."""
+    from pocketlm.training.checkpoint import key
+
     inputs = {
         "architecture": record["architecture"],
         "vocab_size": record["vocab_size"],
@@ -100,4 +102,4 @@ def checkpoint_name(record: Mapping[str, Any], plan: Plan, folder: Path, seed: i
         "numerics": as_dict(numerics),
         "tokens": artifacts.read_json(f"{folder}.manifest.json")["sha256"],
     }
-    return f"trial-{artifacts.digest(inputs)[:16]}"
+    return f"trial-{key(inputs)}"

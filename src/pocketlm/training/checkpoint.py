@@ -61,6 +61,8 @@ class Checkpoints:
         ``facts`` are plain data. Raises ArtifactError on a full disk; the checkpoints before are intact then.
         """
         began = time.perf_counter()
+        if self.speaks:
+            self._clear_leftovers()  # first: their room may be needed
         path = self.folder / f"step-{step:09d}"
         if self.parallel.sharded:
             from pocketlm.training import checkpoint_folder
@@ -69,11 +71,9 @@ class Checkpoints:
         else:
             path = path.with_suffix(".pt")
             if self.speaks:
-                self._clear_leftovers()
                 digest = checkpoint_file.save(path, facts | {"tensors": dict(tensors or {})})
                 artifacts.write_text(path.with_suffix(".sha256"), digest + "\n")
         if self.speaks:
-            self._clear_leftovers()
             for old in self.files()[KEEP:]:
                 remove(old)
         self.last = time.perf_counter() - began
@@ -91,12 +91,13 @@ class Checkpoints:
             raise artifacts.ArtifactError(
                 f"{self.folder}: not every rank sees it; put the run on a file system that all nodes share"
             )
-        for path in found:
+        for path, before in zip(found, [*found[1:], None]):
             reason = self._damage(path) if self.speaks else None
             if not self.parallel.agreed(reason is not None):
                 return self._read(path, into)
             if self.speaks:
-                self.say(f"checkpoint {path} is damaged ({reason}); going on from the one before it")
+                then = "going on from the one before it" if before else "there is none before it: beginning anew"
+                self.say(f"checkpoint {path} is damaged ({reason}); {then}")
                 remove(path)
         return None
 
@@ -167,7 +168,8 @@ def key(inputs: dict[str, Any]) -> str:
     import pocketlm
 
     root = Path(pocketlm.__file__).parent
-    sources = sorted(p for room in ("training", "model", "data") for p in (root / room).glob("*.py"))
+    rooms = sorted(p for room in ("training", "model", "data") for p in (root / room).glob("*.py"))
+    sources = [*rooms, root / "numerics.py"]
     code = {p.relative_to(root).as_posix(): _meaning(p.read_text(encoding="utf-8")) for p in sources}
     return artifacts.digest({"inputs": inputs, "torch": torch.__version__, "code": code})[:16]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,7 +51,9 @@ def damage(path: Path) -> str | None:
     sidecar = path.with_suffix(".sha256")
     if not sidecar.is_file():
         return "its checksum was not written"
-    want, have = sidecar.read_text(encoding="utf-8").strip(), artifacts.sha256(path)
+    want, have = sidecar.read_bytes().decode(errors="replace").strip(), artifacts.sha256(path)
+    if not re.fullmatch("[0-9a-f]{64}", want):
+        return "its checksum is damaged"
     return None if want == have else f"expected sha256 {want[:12]}, found {have[:12]}"
 
 

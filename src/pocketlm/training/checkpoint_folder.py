@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import pickle
 import shutil
@@ -67,7 +68,6 @@ def save(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor], parallel
     """Write the folder ``path``; called by all ranks. ArtifactError on a full disk, on the ranks that found it full."""
     partial, rank = path.with_name(f".{path.name}.partial"), parallel.runtime.rank
     if rank == 0:
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         artifacts.write_json(partial / FACTS, facts | {"ranks": parallel.runtime.world_size})
     parallel.agreed(True)  # all wait for the folder
@@ -101,7 +101,10 @@ def damage(path: Path) -> str | None:
     """What is wrong with the folder; None where its bytes are those that were written."""
     sums: dict[str, str] = {}
     for sidecar in sorted(path.glob(f"*{SUMS}")):
-        sums |= artifacts.read_json(sidecar)
+        try:
+            sums |= dict(json.loads(sidecar.read_bytes()))
+        except (ValueError, TypeError):  # no JSON, no text, no table
+            return f"its checksums in {sidecar.name} are damaged"
     if FACTS not in sums:
         return "its checksums were not written"
     found = {file.name for file in path.iterdir() if file.suffix != SUMS}

@@ -90,6 +90,8 @@ class Trainer:
         self.validation: tuple[float, float] | None = None  # nats a token, bits a byte
         self.checkpoints = None if job.checkpoints is None else Checkpoints(job.checkpoints, self._say, self.parallel)
         self.tokens = job.plan.batch_size * job.plan.seq_len
+        self.share = job.plan.batch_size // runtime.world_size  # rows of a step that are this rank's
+        self.micro = min(job.plan.micro_batch or self.share, self.share)  # rows of a forward pass
         self.progress = self._progress(0)
         self.timing = metrics.timing_log(job, runtime, count_params(self.model), self.tokens)
         self.watch = Watch(self._say, lambda step: self.order.batch_of(step, self.losses))
@@ -131,11 +133,10 @@ class Trainer:
             raise ArtifactError(
                 f"{self.job.label}: batch {index} has no token that carries a loss; use a longer seq_len in its plan"
             )
-        share = self.plan.batch_size // self.runtime.world_size
-        first, micro = self.runtime.rank * share, min(self.plan.micro_batch or share, share)
+        first = self.runtime.rank * self.share
         loss = torch.zeros((), device=self.runtime.device)
-        for start in range(first, first + share, micro):
-            part = self._loss(batch.rows(slice(start, start + micro))) / total
+        for start in range(first, first + self.share, self.micro):
+            part = self._loss(batch.rows(slice(start, start + self.micro))) / total
             part.backward()
             loss += part.detach()
         return self.parallel.reduce(loss, self.optimizer)
@@ -148,37 +149,45 @@ class Trainer:
         return loss
 
     def after_step(self) -> None:
-        """What is due at this step: check, log, validate, checkpoint. The check goes first: no NaN is ever saved."""
+        """What is due at this step: check, log, validate, checkpoint."""
         done, last = self.done, self.done == self.order.total
         log = last or done % self.plan.log_every == 0 or done in self.order.starts
         validate = last or (self.plan.validate_every > 0 and done % self.plan.validate_every == 0)
         save = self.checkpoints is not None and not last and done % self.plan.checkpoint_every == 0
         save = save and self.checkpoints is not None and self.checkpoints.affordable()
-        if log or validate or save:
+        if log or validate:
             window = self.check()
             if validate:
                 self.validation = self.validate()
-            if log or validate:
-                self._log(window, self.validation[1] if validate and self.validation else None)
-            if save:
-                self.save()
-            if validate or save:
-                self.timing.restart(done)
+            self._log(window, self.validation[1] if validate and self.validation else None)
+        if save:
+            self.save()
+        if validate or save:
+            self.timing.restart(done)
         if done in self.order.starts and self.runtime.rank == 0:
             keep_losses(self.job, self.losses[:done].cpu())
         self.progress.update(done)
 
-    def check(self) -> float:
-        """Mean loss of the last ``log_every`` steps; raises Diverged naming the first bad step."""
+    def look(self) -> Tensor:
+        """The losses [done] on the CPU; raises Diverged at the first step whose loss or gradient norm is not finite."""
         losses, norms = self.losses[: self.done].cpu(), self.norms[: self.done].cpu()
-        for values, what in ((losses, "loss"), (norms, "gradient norm")):
-            bad = torch.nonzero(~torch.isfinite(values[self.checked :]))
-            if len(bad):
-                step = self.checked + int(bad[0])
-                raise self._diverged(step, f"its {what} is {float(values[step])}")
+        bad = torch.nonzero(~(torch.isfinite(losses) & torch.isfinite(norms))[self.checked :])
+        if len(bad):
+            step = self.checked + int(bad[0])
+            loss, norm = float(losses[step]), float(norms[step])
+            what = f"gradient norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
+            raise self._diverged(step, f"its {what}")
         self.watch.losses(losses, self.checked)
         self.checked = self.done
-        every = self.plan.log_every
+        return losses
+
+    def check(self) -> float:
+        """Mean loss of the last ``log_every`` steps; raises Diverged where it is far worse than guessing.
+
+        Called at steps that the plan fixes. Checkpoints and interrupts come when they come: they only ``look``, so
+        that where a training fails does not depend on them.
+        """
+        losses, every = self.look(), self.plan.log_every
         window = float(losses[max(0, self.done - every) :].mean())
         limit = DIVERGED * max(math.log(self.job.vocab_size), float(losses[:every].mean()))
         if window > limit:
@@ -191,7 +200,8 @@ class Trainer:
 
     def validate(self) -> tuple[float, float] | None:
         """Held-out loss in (nats a token, bits a byte); None without held-out data."""
-        return held_out(self.job.validation, self.plan.validation_batches, self._loss)
+        batches = self.plan.validation_batches
+        return held_out(self.job.validation, batches, self.micro, self.parallel, self._loss)
 
     def _log(self, window: float, val_bpb: float | None) -> None:
         step = self.done
@@ -217,8 +227,9 @@ class Trainer:
         return state
 
     def save(self) -> None:
-        """Write a checkpoint; all ranks call it at the same step."""
+        """Write a checkpoint, never one after a NaN (Diverged); all ranks call it at the same step."""
         if self.checkpoints is not None:
+            self.look()
             facts = {"done": self.done, "curve": self.curve, "validation": self.validation}
             self.checkpoints.save(self.done, facts, self.tensors())
 
@@ -226,7 +237,6 @@ class Trainer:
         """Write a checkpoint where there is a place for it, and raise KeyboardInterrupt."""
         if self.checkpoints is None:
             raise KeyboardInterrupt(f"{self.job.label}: interrupted at step {self.done}")
-        self.check()
         self.save()
         self._say(f"interrupted at step {self.done}; the same command goes on from there")
         raise KeyboardInterrupt

@@ -51,6 +51,10 @@ class Alone:
         """Whether any rank wants it; the host waits for the other hosts, never for a device."""
         return wanted
 
+    def total(self, value: float) -> float:
+        """The sum of a number over the ranks, of which each has its share."""
+        return value
+
     def layout(self, model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
         """Weights and optimizer state by name, the tensors themselves; the same names whatever the strategy."""
         state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -90,6 +94,11 @@ class Replicated(Alone):
         flag = torch.tensor([int(wanted)])
         torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
         return bool(flag)
+
+    def total(self, value: float) -> float:
+        summed = torch.tensor([value], dtype=torch.float64)
+        torch.distributed.all_reduce(summed)
+        return float(summed)
 
     def lost_another(self, error: RuntimeError) -> bool:
         return not isinstance(error, ArtifactError) and any(word in str(error) for word in LOST)

@@ -11,7 +11,7 @@ from pocketlm.training.job import Batch, Reader
 
 
 class Prefetch:
-    """Batches of a reader; ``get(index)`` begins to read ``index + 1``.
+    """Batches of a reader; ``get(index, following)`` begins to read ``following``.
 
     A batch is a pure function of its number, so a guess that turns out wrong (the first of a round, a resume) costs
     time only, and nothing of what was read ahead belongs to the state of a training. On CUDA the batch lies in pinned

@@ -13,8 +13,9 @@ def factor(step: int, total: int, plan: Plan) -> float:
     """The share of the peak rate at ``step`` (0-based) of ``total``, over all rounds.
 
     Linear warm-up to 1 over ``warmup`` steps (never 0: the first step uses 1/warmup), then ``plan.schedule``:
-    cosine to ``floor`` (MobileLLM, PanGu-pi Pro), WSD (1, then linear to ``floor`` over the last ``decay`` share;
-    PhoneLM), linear to ``floor``, or constant. The last step has exactly ``floor``.
+    cosine to ``floor`` (MobileLLM, PanGu-pi Pro, PhoneLM's code), WSD (1, then down to ``floor`` over the last
+    ``decay`` share: MiniCPM, arXiv 2404.06395, which falls exponentially; here linearly), linear to ``floor``, or
+    constant. The last step has exactly ``floor``.
     """
     warmup = min(plan.warmup, max(0, total - 1))
     if step < warmup:

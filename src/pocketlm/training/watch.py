@@ -26,13 +26,13 @@ def spikes(losses: np.ndarray, first: int) -> list[int]:
     """Steps (0-based, from ``first`` on) whose loss stands far above those of the up to WINDOW steps before.
 
     losses float [steps] in nats. Far: above the mean by DEVIATIONS standard deviations and by a tenth. Of steps in
-    a row only the first is given.
+    a row only the first is given, be it before ``first``.
     """
     found, high = [], False
-    for step in range(max(first, FEWEST), len(losses)):
+    for step in range(max(first - 1, FEWEST), len(losses)):
         before = losses[max(0, step - WINDOW) : step].astype(np.float64)
         limit = max(before.mean() + DEVIATIONS * before.std(), RELATIVE * before.mean())
-        if losses[step] > limit and not high:
+        if losses[step] > limit and not high and step >= first:
             found.append(step)
         high = bool(losses[step] > limit)
     return found
