@@ -2,7 +2,7 @@
 
 Time and memory come from a rehearsal: each training's own loop, model and optimizer run some steps on this machine
 (``rehearse.py``), and the rest is arithmetic. Where that cannot be (the GPU is elsewhere, a step would take
-minutes, memory would not do), they come from the measured rate of matrix products by formula, and it is said.
+minutes, memory would not do), they come by formula from an assumed rate, and both are said.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from typing import Any
 
 from pocketlm.config import Architecture, Numerics, Params, Plan, as_dict
 
-EFFICIENCY = 0.25  # of the matrix rate, in the training of small models (measured between 0.2 and 0.4)
+EFFICIENCY = 0.25  # of the fp32 matrix rate, in the training of small models (measured between 0.2 and 0.4)
+# An H100's data sheet (SXM, dense; fp32 without TF32, as numerics.py has it), for a GPU that is not here
+GPU_PEAK = {"bf16": 989e12, "fp32": 67e12}
+GPU_MFU = 0.4  # assumed: MosaicML's tables for 1 to 3 billion parameters on H100s have 0.40 to 0.46; small models less
 OVERHEAD = 6.0  # seconds that a job spends on start-up, where it was not measured
 PROCESS = 0.7  # GiB of a Python process with torch, where it was not measured
 BYTES_PER_TRAINED = 16  # fp32 weights, gradients, two moments
@@ -27,7 +30,7 @@ MIB, GIB = 2**20, 2**30
 
 @dataclass
 class Work:
-    """The training of one phase, or all trials of the search (``jobs`` of them)."""
+    """The training of one phase by ``ranks`` processes, or the trials of a rung of the search (``jobs`` of them)."""
 
     name: str
     arch: Architecture
@@ -38,6 +41,7 @@ class Work:
     params: int
     flops: float
     jobs: int = 1
+    ranks: int = 1
 
     @property
     def tokens(self) -> int:
@@ -61,7 +65,8 @@ def work(name: str, arch: Architecture, params: Params, plan: Plan, vocab_size: 
     flops = 3.0 * float(counts.flops_per_token(arch, vocab_size, plan.seq_len // 2))
     flops *= steps * plan.batch_size * plan.seq_len
     chat = params.corpora[plan.corpus].kind == "chat"
-    return Work(name, arch, plan, vocab_size, chat, steps, counts.params(arch, vocab_size), flops, jobs)
+    size, ranks = counts.params(arch, vocab_size), params.numerics.world_size
+    return Work(name, arch, plan, vocab_size, chat, steps, size, flops, jobs, ranks)
 
 
 def typical(params: Params) -> Architecture:
@@ -90,15 +95,20 @@ def steps_of(plan: Plan) -> int:
     return plan.steps + (plan.rounds - 1) * max(1, round(plan.round_share * plan.steps))
 
 
+def trials(params: Params) -> list[Work]:
+    """The search's trials: ``rung N`` for each rung, and ``random``, whose trials are all made by one job."""
+    search, found = params.search, []
+    vocab_size, plan = params.tokenizers[search.space.tokenizers[0]].vocab_size, params.plans[search.plan]
+    groups = [(f"rung {number}", rung.slots, rung.steps) for number, rung in enumerate(search.rungs)]
+    for name, jobs, steps in [*groups, ("random", search.random, search.rungs[-1].steps)]:
+        if jobs:
+            found.append(work(name, typical(params), params, plan, vocab_size, jobs * steps, jobs))
+    return [replace(one, ranks=1) for one in found]  # whatever the trainings have
+
+
 def trainings(params: Params) -> list[Work]:
     """All trainings of a run."""
-    found, search = [], params.search
-    if search.enabled:
-        vocab_size = params.tokenizers[search.space.tokenizers[0]].vocab_size
-        trials = [rung.steps for rung in search.rungs for _ in range(rung.slots)]
-        trials += [search.rungs[-1].steps] * search.random
-        plan = params.plans[search.plan]
-        found.append(work("search", typical(params), params, plan, vocab_size, sum(trials), len(trials)))
+    found = trials(params) if params.search.enabled else []
     for name, model in params.models.items():
         arch = typical(params) if model.architecture.kind == "searched" else model.architecture
         vocab_size = params.tokenizers[model.architecture.tokenizer].vocab_size
@@ -125,9 +135,25 @@ def matrix_rate(windows: int = 12, seconds: float = 0.03) -> float:
     return best
 
 
-def by_formula(one: Work, rate: float, numerics: Numerics) -> Cost:
-    """Cost from the rate of matrix products of a core (FLOP/s)."""
-    seconds = one.flops / (rate * numerics.threads * numerics.world_size * EFFICIENCY) + one.jobs * OVERHEAD
+def assumed_rate(numerics: Numerics) -> float:
+    """FLOP/s of one process that trains, where it is not rehearsed (``assumption`` says it in words)."""
+    if numerics.device == "cuda":
+        return GPU_PEAK[numerics.precision] * GPU_MFU
+    return matrix_rate() * numerics.threads * EFFICIENCY
+
+
+def assumption(numerics: Numerics) -> str:
+    """What costs by formula rest on."""
+    memory = "memory: weights, gradients and AdamW's state only"
+    if numerics.device == "cuda":
+        peak = f"{GPU_PEAK[numerics.precision] / 1e12:.0f} TFLOP/s of an H100's data sheet ({numerics.precision})"
+        return f"an MFU of {GPU_MFU:.0%} of the {peak}, assumed, not measured; {memory}"
+    return f"{EFFICIENCY:.0%} of the fp32 matrix rate of this machine's cores, assumed; {memory}"
+
+
+def by_formula(one: Work, rate: float) -> Cost:
+    """Cost from the FLOP/s of a process that trains."""
+    seconds = one.flops / (rate * one.ranks) + one.jobs * OVERHEAD
     return Cost(seconds, PROCESS + one.params * BYTES_PER_TRAINED / GIB, measured=False)
 
 
@@ -143,7 +169,7 @@ def by_rehearsal(one: Work, found: dict[str, float]) -> Cost:
 
 def request(one: Work, numerics: Numerics) -> dict[str, Any]:
     """What the rehearsal is told: the share of one process, since the others are not here."""
-    plan = replace(one.plan, batch_size=one.plan.batch_size // numerics.world_size)
+    plan = replace(one.plan, batch_size=one.plan.batch_size // one.ranks)
     alone = replace(numerics, world_size=1)
     about = {"arch": as_dict(one.arch), "plan": as_dict(plan), "numerics": as_dict(alone)}
     return about | {"vocab_size": one.vocab_size, "chat": one.chat}
@@ -177,8 +203,8 @@ def costs(works: list[Work], numerics: Numerics) -> list[Cost]:
     """The cost of each training; equal ones are rehearsed once, the smallest first."""
     import psutil
 
-    rate, free = matrix_rate(), psutil.virtual_memory().available / GIB
-    found = [by_formula(one, rate, numerics) for one in works]
+    rate, free = assumed_rate(numerics), psutil.virtual_memory().available / GIB
+    found = [by_formula(one, rate) for one in works]
     small = [
         one for one, cost in zip(works, found, strict=True)
         if (cost.seconds - one.jobs * OVERHEAD) / one.steps < LONGEST_STEP and cost.memory_gib < free

@@ -7,6 +7,8 @@ jobs on the same cores slow each other down many times.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +65,11 @@ def cpu_has_bf16() -> bool:
     return known or bool(cpu_flags() & BF16_FLAGS)
 
 
+def cxx() -> str:
+    """The C++ compiler that torch.compile calls (``torch._inductor.config.cpp.cxx``)."""
+    return os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+
+
 def check(numerics: Numerics) -> None:
     """Raise ConfigError where this machine cannot compute as ``numerics`` asks; each message names the remedy."""
     import torch
@@ -81,6 +88,11 @@ def check(numerics: Numerics) -> None:
         raise ConfigError(
             "numerics.precision=bf16: this CPU has no bf16 instructions (AVX512-BF16, AMX or Arm BF16); "
             "set numerics.precision=fp32"
+        )
+    if numerics.compile and shutil.which(cxx()) is None:
+        raise ConfigError(
+            f"numerics.compile=true: torch.compile needs a C++ compiler, and there is no {cxx()} here; install one "
+            "(apt-get install g++), name yours in CXX, or set numerics.compile=false"
         )
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks != numerics.world_size:
@@ -141,7 +153,6 @@ def keep_memory() -> None:
     Does nothing under another C library.
     """
     import ctypes
-    import sys
 
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     for option, value in ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, (1 << 31) - 1)):

@@ -11,9 +11,10 @@ from typing import Any
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import Params, load
-from pocketlm.costs import BYTES_PER_TRAINED, OVERHEAD, Cost, Work, costs, trainings
+from pocketlm.costs import BYTES_PER_TRAINED, OVERHEAD, Cost, Work, assumption, costs, trainings
+from pocketlm.makespan import Schedule, Task, simulate
 
-TRAINING = {"trial", "random", "pretrain", "pretrain_inherited", "instruct", "call"}
+PHASES = {"pretrain": "base", "pretrain_inherited": "base", "instruct": "instruct", "call": "call"}
 
 
 def disk_gib(params: Params, works: list[Work]) -> float:
@@ -40,35 +41,73 @@ def training_line(one: Work, cost: Cost) -> str:
     )
 
 
+def training_of(job: str) -> str:
+    """The name of the training that a job does (``pretrain-a0`` does ``a0 base``); any other job's is its own."""
+    rule, *wildcards = job.split("-")
+    if rule == "trial":
+        return f"rung {wildcards[0]}"
+    return f"{wildcards[0]} {PHASES[rule]}" if rule in PHASES else job
+
+
+def schedule(dag: Any, works: list[Work], found: list[Cost], cores: int) -> Schedule:
+    """All jobs of a DAG on this machine: trainings at their cost, any other one at the time of its start."""
+    known = {}
+    for one, cost in zip(works, found, strict=True):
+        jobs = 1 if one.name == "random" else one.jobs  # one job makes all trials of the random arm
+        known[one.name] = (cost.seconds / jobs, cost.memory_gib * one.ranks)
+    maker = {path: job.name for job in dag.jobs for path in job.outputs}
+    tasks = []
+    for job in dag.jobs:
+        raw, (seconds, memory) = dag.raw[job.name], known.get(training_of(job.name), (OVERHEAD, 0.0))
+        needs = frozenset(maker[path] for path in job.inputs if path in maker)
+        tasks.append(
+            Task(job.name, seconds, raw.threads, raw.resources.get("gpu", 0), memory, raw.rule.priority, needs)
+        )
+    return simulate(tasks, cores, dag.workflow.global_resources.get("gpu").value or 0)
+
+
+def downloads(params: Params, folder: Path) -> str:
+    """Sources that are fetched, with the bytes of those that are on this machine; params.yaml declares no sizes."""
+    from pocketlm.data.mirror import cache_folder
+    from pocketlm.engines.graph.data import used_sources
+
+    fetched = [name for name in used_sources(params_dict(params)) if params.sources[name].kind != "embedded"]
+    shown = []
+    for name in fetched:
+        source = params.sources[name]
+        cached = cache_folder() / "downloads" / (source.sha256 or "")
+        place = folder / Path(source.path or "").expanduser() if source.kind == "path" else cached
+        shown.append(name + (f" ({place.stat().st_size / 1e6:.1f} MB, here already)" if place.is_file() else ""))
+    return f"{len(shown)}: {', '.join(shown)}; sizes of others are not known" if shown else "none"
+
+
 def lines(folder: Path, cores: int) -> list[str]:
     """The plan, line by line. Raises ArtifactError if the disk is too small."""
     from pocketlm.compose import compose
     from pocketlm.engines.dag import open_dag
-    from pocketlm.engines.graph.data import used_sources
 
     params = load(folder / "params.yaml")
-    with open_dag(folder) as dag:
-        needed = Counter(job.rule for job in dag.jobs if job.needed)
-        total, others = len(dag.jobs), sum(job.rule not in TRAINING for job in dag.jobs)
     works = trainings(params)
     found = costs(works, params.numerics)
-    slots = max(1, cores // (params.numerics.threads * params.numerics.world_size))
-    hours = (sum(cost.seconds for cost in found) / slots + others * OVERHEAD / cores) / 3600
-    memory = sum(sorted((cost.memory_gib for cost in found), reverse=True)[:slots])
+    with open_dag(folder) as dag:
+        needed, total = Counter(job.rule for job in dag.jobs if job.needed), len(dag.jobs)
+        course = schedule(dag, works, found, cores)
     disk, free = disk_gib(params, works), shutil.disk_usage(folder).free / 2**30
-    fetched = [n for n in used_sources(params_dict(params)) if params.sources[n].kind in ("url", "hub", "path")]
     jobs = ", ".join(f"{rule} {count}" for rule, count in needed.items())
     _, left_out = compose(params._recipe, params._overrides) if params._recipe else ("", [])
     flops = sum(one.flops for one in works)
+    guessed = [] if all(cost.measured for cost in found) else [f"formula   {assumption(params.numerics)}"]
     shown = [
         f"run       {folder.resolve().name}: recipe {params._recipe}",
         f"jobs      {sum(needed.values())} of {total} to do" + (f": {jobs}" if jobs else ""),
         f"training  {sum(one.tokens for one in works) / 1e6:.1f} M tokens, {flops / 1e15:.2f} PFLOP",
         *map(training_line, works, found),
-        f"time      about {duration(hours)} on this machine, all of it made anew (training and start-up only)",
-        f"memory    about {memory:.1f} GiB with {slots} training(s) at once",
+        *guessed,
+        f"time      about {duration(course.seconds / 3600)} on {cores} core(s), all of it made anew "
+        "(training and start-up only)",
+        f"memory    about {course.memory_gib:.1f} GiB with {course.at_once} training(s) at once",
         f"disk      about {disk:.1f} GiB, {free:.0f} GiB free",
-        f"downloads {len(fetched) or 'none'}" + (f": {', '.join(fetched)}" if fetched else ""),
+        f"downloads {downloads(params, folder)}",
         *left_out,
     ]
     if disk > free:

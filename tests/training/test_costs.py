@@ -64,12 +64,41 @@ def test_a_shape_not_known_yet_is_one_that_the_budget_allows() -> None:
     assert params.search.budget.min_params <= own.params <= params.search.budget.max_params
 
 
+def test_trials_are_single_processes_of_a_rung_each() -> None:
+    params = config.parse(yaml.safe_load(compose("demo", ["numerics.world_size=2"])[0]))
+    found = {one.name: one for one in trainings(params)}
+    rungs = params.search.rungs
+    assert [(found[f"rung {n}"].jobs, found[f"rung {n}"].steps) for n in range(len(rungs))] == [
+        (rung.slots, rung.slots * rung.steps) for rung in rungs
+    ]
+    assert found["random"].jobs == params.search.random
+    asked = {name: costs.request(found[name], params.numerics)["plan"]["batch_size"] for name in ("rung 0", "a0 base")}
+    assert asked == {"rung 0": params.plans["proxy"].batch_size, "a0 base": params.plans["pretrain"].batch_size // 2}
+
+
+def test_a_gpu_that_is_not_here_is_planned_as_others_found_it() -> None:
+    """MosaicML's llm-foundry measured 45,455 tokens/s a GPU with its MPT-1B at sequence 2,048 on 8 H100s in bf16.
+
+    (scripts/train/benchmarking/README.md; the shape is its 1b.yaml: 24 blocks of width 2,048, 16 heads, plain FFN x 4.)
+    """
+    arch = config.Architecture(
+        n_layers=24, d_model=2048, n_heads=16, n_kv_heads=16, head_dim=128, d_ff=8192, gated=False, max_seq_len=2048
+    )
+    plan = tiny.plan(seq_len=2048, batch_size=112, steps=1000)
+    own = costs.work("m base", arch, params_of("demo"), replace(plan, corpus="world_text"), 50368, 1000)
+    assert own.params == pytest.approx(1315950592, rel=0.01)  # theirs
+    found = costs.by_formula(own, costs.assumed_rate(Numerics(device="cuda", precision="bf16")))
+    assert not found.measured and own.tokens / found.seconds == pytest.approx(45455, rel=0.25)
+    eight = costs.by_formula(replace(own, ranks=8), costs.assumed_rate(Numerics(device="cuda", precision="bf16")))
+    assert own.tokens / (eight.seconds - costs.OVERHEAD) == pytest.approx(363645, rel=0.25)
+    slow = costs.by_formula(own, costs.assumed_rate(Numerics(device="cuda", precision="fp32")))
+    assert slow.seconds > 10 * found.seconds
+
+
 def test_where_nothing_can_be_rehearsed_the_formula_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU that is not here: said as such, by the rate of matrix products."""
-    monkeypatch.setattr(costs, "matrix_rate", lambda: 1e11)
+    monkeypatch.setattr(costs, "rehearse", lambda asked: None)
     one = Work("m base", tiny.arch(), tiny.plan(), 64, False, 30, 7000, 5e11)
-    found = costs.costs([one], Numerics(device="cuda"))[0]
-    assert not found.measured and found.seconds == pytest.approx(5e11 / (1e11 * costs.EFFICIENCY) + costs.OVERHEAD)
+    assert not costs.costs([one], Numerics(device="cuda"))[0].measured
     large = replace(one, flops=30 * 1e13, params=10**12)
     assert not costs.costs([large], Numerics())[0].measured
 
@@ -93,7 +122,7 @@ def test_equal_trainings_are_rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(costs, "rehearse", rehearse)
     works = trainings(params_of("demo"))
     found = costs.costs(works, Numerics())
-    assert len(found) == len(works) == 13 and all(cost.measured for cost in found)
+    assert len(found) == len(works) == 15 and all(cost.measured for cost in found)
     assert asked[0] < len(works)
 
 

@@ -37,6 +37,23 @@ def test_same_seed_same_bytes_other_seed_other_bytes() -> None:
     assert not all(torch.equal(a[name], c[name]) for name in a)
 
 
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_compiled_steps_are_the_eager_ones() -> None:
+    """Forward, backward and updates; sums are in another order, so not the same bytes. That it is compiled: asked."""
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    plan = tiny.plan(steps=8, log_every=1, validate_every=4)
+    eager, compiled = (loop.train(tiny.job(plan=plan, numerics=Numerics(compile=on))) for on in (False, True))
+    assert counters["stats"]["unique_graphs"] > 0
+    assert len(compiled.curve) == len(eager.curve) == 8
+    for name in ("loss", "grad_norm"):
+        expected = [row[name] for row in eager.curve]
+        assert [row[name] for row in compiled.curve] == pytest.approx(expected, rel=1e-4)
+    assert compiled.metrics["val_loss"] == pytest.approx(eager.metrics["val_loss"], rel=1e-4)
+
+
 def gradients(**changes: Any) -> dict[str, torch.Tensor]:
     trainer = loop.Trainer(tiny.job(plan=tiny.plan(**changes)), numerics.apply(Numerics()))
     trainer._backward(loop.Batch.of(tiny.Rows().batch(0, 0)), 0)

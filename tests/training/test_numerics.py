@@ -59,6 +59,23 @@ def test_fewer_gpus_than_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     numerics.check(Numerics(device="cuda", world_size=4))
 
 
+def test_compiling_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Refused before anything is trained, whether none is installed or CXX names one that is not there."""
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"compile=true: .* no (g|clang)\+\+ here; .*set numerics.compile=false"):
+        numerics.check(Numerics(compile=True))
+    numerics.check(Numerics())
+    own = tmp_path / "own-c++"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("CXX", "own-c++")
+    numerics.check(Numerics(compile=True))
+    monkeypatch.setenv("CXX", "gone-c++")
+    with pytest.raises(ConfigError, match=r"no gone-c\+\+ here"):
+        numerics.check(Numerics(compile=True))
+
+
 def test_other_stages_are_single_processes() -> None:
     """Whatever the trainings have; nothing else changes."""
     given = Numerics(threads=2, world_size=4, parallel="fsdp")

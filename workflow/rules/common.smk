@@ -5,7 +5,7 @@ import os
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
-from pocketlm.engines import graph, lock
+from pocketlm.engines import gpus, graph, lock
 from pocketlm.engines.closure import code
 from pocketlm.engines.scheduler_words import listen
 
@@ -25,21 +25,29 @@ gc.set_threshold(1_000_000, 50, 100)
 
 listen(logger)  # Snakemake's own, a name of every Snakefile
 
+# The science is numerics.device, so the number of GPUs that a job asks for is no profile's choice. On this machine
+# Snakemake counts them (--resources gpu=N is another number), and each job gets GPUs of its own: engines/gpus.py.
+GPU = int(config["numerics"]["device"] == "cuda")
+LEASED = bool(GPU) and not workflow.remote_exec
+if GPU and workflow.is_main_process and workflow.resource_settings.nodes is None:
+    workflow.global_resources.setdefault("gpu", max(1, len(gpus.visible())))
+
 # Jobs find pocketlm and this copy's sources whether or not the environment is activated; under --sdm conda the
 # environment is Snakemake's. Passive waiting: two torch jobs on two cores else slow each other down many times over.
 DEPLOYED = bool(workflow.deployment_settings and workflow.deployment_settings.deployment_method)
 OURS = f'PATH="{os.path.dirname(sys.executable)}:$PATH"'
+MODULE = "pocketlm.engines.gpus" if LEASED else "pocketlm"
 shell.prefix(
     f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive TQDM_DISABLE=1; '
     + "export POCKETLM_ENGINE=$PPID; "  # a stage ends with its engine: engines/orphan.py
-    + ('pocketlm() {{ python -m pocketlm "$@"; }}; ' if DEPLOYED else f"export {OURS}; ")
+    + ("" if DEPLOYED else f"export {OURS}; ")
+    + (f'pocketlm() {{{{ python -m {MODULE} "$@"; }}}}; ' if DEPLOYED or LEASED else "")
+    + ("export POCKETLM_LEASE=1; " if LEASED else "")
 )
 
 COMPUTE = config["numerics"]["threads"]
 RANKS = config["numerics"]["world_size"]
 LAUNCH = "pocketlm" if RANKS == 1 else f"python -m pocketlm.engines.launch {RANKS}"
-# Asked of a cluster; a local run does not count them. The science is numerics.device, so this is no profile's choice.
-GPU = int(config["numerics"]["device"] == "cuda")
 
 
 wildcard_constraints:

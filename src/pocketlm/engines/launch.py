@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from pocketlm.config import ConfigError
+from pocketlm.engines.gpus import lease
 
 
 def slurm_nodes(job: str | None) -> list[str]:
@@ -61,6 +62,8 @@ def main(arguments: list[str]) -> None:
         words = command(int(arguments[0]), slurm_nodes(job), job, arguments[1:])
     except ConfigError as error:
         sys.exit(f"pocketlm: {error}")
+    if "POCKETLM_LEASE" in os.environ and words[0] == "torchrun":  # by workflow/rules/common.smk
+        lease(int(arguments[0]))
     os.execvp(words[0], words)
 
 
