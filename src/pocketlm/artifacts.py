@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,25 @@ FULL = {
 
 class ArtifactError(RuntimeError):
     """An artefact that is missing, damaged or cannot be written."""
+
+
+def full(error: BaseException) -> str | None:
+    """What is full if that is this error's cause, else None.
+
+    safetensors and tokenizers (in Rust) and numpy's ``tofile`` raise errors that hold the code in their text only.
+    """
+    if isinstance(error, OSError) and error.errno in FULL:
+        return FULL[error.errno]
+    named = re.search(r"os error (\d+)", str(error))
+    if named and int(named[1]) in FULL:
+        return FULL[int(named[1])]
+    return "the disk took no more" if re.search(r"\d+ requested and \d+ written", str(error)) else None
+
+
+def refuse_full(path: Path, error: Exception) -> None:
+    """Raise ArtifactError if a full disk is the cause of the error."""
+    if what := full(error):
+        raise ArtifactError(f"{path}: {what}; nothing was written under this name; free space and run again") from None
 
 
 def sha256(path: str | Path) -> str:
@@ -65,9 +85,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in FULL:
-            raise ArtifactError(f"{path}: {FULL[error.errno]}; nothing was written under this name") from None
+    except Exception as error:
+        refuse_full(path, error)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -120,9 +139,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             os.replace(path, old)
         os.replace(temporary, path)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        if error.errno in FULL:
-            raise ArtifactError(f"{path}: {FULL[error.errno]}; nothing was written under this name") from None
+    except Exception as error:
+        refuse_full(path, error)
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

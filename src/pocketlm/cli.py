@@ -7,13 +7,12 @@ A command's module is imported only when the command runs, so that help and refu
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import sys
 from typing import NamedTuple
 
 import pocketlm
-from pocketlm.artifacts import ArtifactError
+from pocketlm.artifacts import ArtifactError, full
 from pocketlm.config import ConfigError
 from pocketlm.engines.orphan import end_with_engine
 
@@ -130,10 +129,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        what = full(error)
+        if what is None:
             raise
-        print(f"{where}: no space left on the disk; free some and start again", file=sys.stderr)
+        print(f"{where}: {what}; free space and run again", file=sys.stderr)
         return 1
 
 

@@ -164,7 +164,7 @@ def test_mirror_comes_first_and_goes_by_content(tmp_path: Path, monkeypatch: pyt
 
 def test_missing_mirror_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POCKETLM_MIRROR", str(tmp_path / "nowhere"))
-    with pytest.raises(ArtifactError, match="POCKETLM_MIRROR names a folder that does not exist"):
+    with pytest.raises(ArtifactError, match=f"POCKETLM_MIRROR names {tmp_path}/nowhere, which is no folder; correct"):
         fetch.obtain(url_source("http://127.0.0.1:9/data.bin"), "s", tmp_path / "a")
 
 

@@ -126,10 +126,53 @@ def test_score_refuses_unknown_entries_and_changed_bytes(run_folder):
     extra.unlink()
 
 
+def likeliest(scheme, prompt, count):
+    """Greedy decoding without a cache: the whole prefix is computed for every token."""
+    import torch
+
+    from pocketlm.data.chat import Chat
+    from pocketlm.quantization import load_quantized
+
+    folder = "results/models/m/base" if scheme == "bf16" else f"results/deploy/m/base-{scheme}"
+    decoder, chat = load_quantized(folder), Chat(folder)
+    ids = list(prompt) if isinstance(prompt, list) else chat.tokenizer.encode(prompt, add_special_tokens=False).ids
+    new = []
+    while len(new) < count:
+        with torch.no_grad():
+            token = int(decoder.logits(decoder(torch.tensor([ids + new])))[0, -1].argmax())
+        if token in (0, 4):  # <|endoftext|>, <|end|>
+            break
+        new.append(token)
+    return chat.tokenizer.decode(new, skip_special_tokens=True).rstrip("\ufffd")
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_generate(run_folder, capsys, scheme):
-    stage("generate", "m", "Anna has", "--scheme", scheme, "--max-new-tokens", "6")
-    assert capsys.readouterr().out.startswith("Anna has")
+    want = likeliest(scheme, "Anna has", 24)
+    assert len(want) > 10
+    stage("generate", "m", "Anna has", "--scheme", scheme, "--max-new-tokens", "24")
+    assert capsys.readouterr() == (f"Anna has{want}\n", "")
+
+
+def test_generate_keeps_a_prompt_that_fits(run_folder, capsys):
+    """More new tokens than the context has room for: the prompt stays, the answer is cut, and that is said."""
+    prompt = "Anna has 12 red apples. Ben has 7"
+    stage("generate", "m", prompt, "--max-new-tokens", "1000")
+    out, err = capsys.readouterr()
+    count = int(err.split("cut after ")[1].split()[0])
+    assert out == f"{prompt}{likeliest('bf16', prompt, count)}\n" and count > 40
+    assert f"(cut after {count} new tokens: prompt and answer fill the context of 96)" in err
+
+
+def test_generate_says_what_is_cut_of_a_long_prompt(run_folder, capsys):
+    from pocketlm.data.chat import Chat
+
+    prompt = "Anna has 12 red apples. " * 20
+    ids = Chat("results/models/m/base").tokenizer.encode(prompt, add_special_tokens=False).ids
+    stage("generate", "m", prompt, "--max-new-tokens", "5")
+    out, err = capsys.readouterr()
+    assert out == f"{prompt}{likeliest('bf16', ids[-95:], 1)}\n"
+    assert f"(the first {len(ids) - 95} of the prompt's {len(ids)} tokens are cut: the context holds 96)" in err
 
 
 def test_generate_is_repeatable_from_a_folder(run_folder, capsys):
@@ -156,7 +199,68 @@ def test_generate_says_what_there_is(run_folder):
         stage("generate", "unknown", "x")
 
 
+def talk(monkeypatch, capsys, lines, *arguments):
+    """(standard output, standard error) of a chat."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([*lines, "", ""])))
+    stage("chat", "m", *arguments)
+    return capsys.readouterr()
+
+
+def turns(*contents):
+    return [{"role": ("user", "assistant")[i % 2], "content": content} for i, content in enumerate(contents)]
+
+
 def test_chat(run_folder, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("Where is the ball?\nAnd Anna?\n\n"))
-    stage("chat", "m", "--max-new-tokens", "4", "--tool", "go(x)")
-    assert capsys.readouterr().out.count("\n") >= 2
+    """The second answer is of the whole dialogue, with the tool shown."""
+    from pocketlm.data.chat import Chat
+
+    chat, tools = Chat("results/models/m/base"), ["go(x)"]
+    first = likeliest("bf16", chat.prompt(turns("Where?"), tools), 4)
+    second = likeliest("bf16", chat.prompt(turns("Where?", first, "And Anna?"), tools), 4)
+    found = talk(monkeypatch, capsys, ["Where?", "And Anna?"], "--max-new-tokens", "4", "--tool", "go(x)")
+    assert first and second and found == (f"{first}\n{second}\n", "An empty line ends the chat.\n")
+
+
+def test_a_long_chat_keeps_its_system_turn(run_folder, capsys, monkeypatch):
+    """Whole old turns go, the system turn and the tools stay; a line that fits in no way is refused."""
+    from pocketlm.data.chat import Chat
+
+    chat, system = Chat("results/models/m/base"), [{"role": "system", "content": "Be brief."}]
+    old, new = "The ball is in the kitchen; Carla wants to buy the ball.", "Set an alarm for 7:30 and call it gym."
+    first = likeliest("bf16", chat.prompt(system + turns(old), ["go(x)"]), 20)
+    whole = chat.prompt(system + turns(old, first, new), ["go(x)"])
+    short = chat.prompt(system + turns(new), ["go(x)"])
+    assert len(short) <= 96 - 20 < len(whole)
+    second = likeliest("bf16", short, 20)
+    lines = [old, new, "word " * 100]
+    out, err = talk(monkeypatch, capsys, lines, "--max-new-tokens", "20", "--system", "Be brief.", "--tool", "go(x)")
+    assert out == f"{first}\n{second}\n"
+    assert "(the oldest 2 turns are left out: the context holds 96 tokens)" in err
+    assert "tokens with system and tools, the context holds 96: shorten them)" in err
+
+
+DAMAGE = {
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "no header": lambda file: file.write_bytes(b"x"),
+    "a missing part": lambda file: save_without(file, "weight_packed"),
+    "other scales": lambda file: save_without(file, "weight_scale", cut=True),
+    "gone": lambda file: file.unlink(),
+}
+
+
+def save_without(file, part, cut=False):
+    """The packed file without a tensor, or with half of it."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(file)
+    name = next(name for name in sorted(tensors) if name.endswith(part))
+    value = tensors.pop(name)
+    save_file(tensors | ({name: value[:-1].contiguous()} if cut else {}), file)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_generate_names_a_damaged_packed_folder(run_folder, tmp_path, damage):
+    folder = shutil.copytree("results/deploy/m/base-int4", tmp_path / "int4")
+    DAMAGE[damage](folder / "model.safetensors")
+    with pytest.raises(artifacts.ArtifactError, match=f"^{folder}/model.safetensors: .*(make it again|no such file)"):
+        stage("generate", folder, "Anna", "--max-new-tokens", "1")

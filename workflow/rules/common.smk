@@ -5,12 +5,13 @@ import os
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
-from pocketlm.engines import gpus, graph, lock
+from pocketlm.engines import gpus, graph, lock, variables
 from pocketlm.engines.closure import code
 from pocketlm.engines.scheduler_words import listen
 
 if workflow.is_main_process:
     lock.clear_killed(Path("."))
+    variables.make_absolute(Path(workflow.basedir))
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
 try:

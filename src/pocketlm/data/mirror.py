@@ -28,7 +28,7 @@ def mirror_folder() -> Path | None:
         return None
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise ArtifactError("POCKETLM_MIRROR names a folder that does not exist; correct the variable or unset it")
+        raise ArtifactError(f"POCKETLM_MIRROR names {folder.absolute()}, which is no folder; correct or unset it")
     return folder
 
 

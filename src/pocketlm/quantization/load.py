@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from pocketlm.artifacts import read_json
+from pocketlm.artifacts import ArtifactError, read_json
 from pocketlm.quantization.scales import limits
 from pocketlm.quantization.schemes import scheme
 
@@ -68,22 +68,31 @@ def quantized_modules(folder: Path) -> list[str]:
 
 
 def dequantised(folder: Path) -> dict[str, torch.Tensor]:
-    """{parameter name: fp32 weight} of a compressed-tensors folder."""
-    from safetensors.torch import load_file
+    """{parameter name: fp32 weight} of a compressed-tensors folder. Raises ArtifactError naming what is damaged."""
+    from pocketlm.model.folder import read_tensors
 
-    stored = load_file(folder / "model.safetensors")
+    stored = read_tensors(folder)
     bits = scheme(read_json(folder / "pocketlm.json")["scheme"]).bits
     state = {n: t.float() for n, t in stored.items() if not n.rsplit(".", 1)[-1].startswith("weight_")}
     for name in quantized_modules(folder):
-        scales = stored[f"{name}.weight_scale"].float()
-        if f"{name}.weight_packed" in stored:
-            columns = int(stored[f"{name}.weight_shape"][1])
-            integers = unpack(stored[f"{name}.weight_packed"], bits)[:, :columns]
-        else:
-            integers = stored[f"{name}.weight"]
-        grouped = integers.float().unflatten(-1, (scales.shape[-1], -1))
-        state[f"{name}.weight"] = (grouped * scales[..., None]).flatten(-2)
+        try:
+            state[f"{name}.weight"] = weight_of(name, stored, bits)
+        except (KeyError, RuntimeError) as error:
+            file = folder / "model.safetensors"
+            raise ArtifactError(f"{file}: the parts of {name} do not fit ({error}); make it again") from None
     return state
+
+
+def weight_of(name: str, stored: dict[str, torch.Tensor], bits: int) -> torch.Tensor:
+    """The fp32 weight [out, in] of a module: its integers times the scales [out, groups]."""
+    scales = stored[f"{name}.weight_scale"].float()
+    if f"{name}.weight_packed" in stored:
+        columns = int(stored[f"{name}.weight_shape"][1])
+        integers = unpack(stored[f"{name}.weight_packed"], bits)[:, :columns]
+    else:
+        integers = stored[f"{name}.weight"]
+    grouped = integers.float().unflatten(-1, (scales.shape[-1], -1))
+    return (grouped * scales[..., None]).flatten(-2)
 
 
 def unpack(packed: torch.Tensor, bits: int) -> torch.Tensor:

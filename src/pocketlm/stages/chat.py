@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from pocketlm.stages import generate
+
+if TYPE_CHECKING:
+    from pocketlm.data.chat import Chat
+
+Turns = list[dict[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +26,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read a line, stream the answer, until the end of the input."""
     decoder, chat = generate.load(args)
-    messages = [{"role": "system", "content": args.system}] if args.system else []
+    system: Turns = [{"role": "system", "content": args.system}] if args.system else []
+    turns: Turns = []
+    size = decoder.arch.max_seq_len
     print("An empty line ends the chat.", file=sys.stderr)
     while line := _read():
-        messages.append({"role": "user", "content": line})
+        turns, ids = fitting(chat, system, [*turns, {"role": "user", "content": line}], args, size)
+        if len(ids) >= size:
+            generate.note(f"{len(ids)} tokens with system and tools, the context holds {size}: shorten them")
+            turns = turns[:-1]
+            continue
         answer = ""
-        for text in generate.stream(decoder, chat, chat.prompt(messages, args.tool or None), args):
+        for text in generate.stream(decoder, chat, ids, args):
             answer += text
             sys.stdout.write(text)
             sys.stdout.flush()
         sys.stdout.write("\n")
-        messages.append({"role": "assistant", "content": answer})
+        turns.append({"role": "assistant", "content": answer})
+
+
+def fitting(chat: Chat, system: Turns, turns: Turns, args: argparse.Namespace, size: int) -> tuple[Turns, list[int]]:
+    """(the turns that stay, ids of the prompt): the oldest questions go, with their answers, until the next answer fits.
+
+    The system turn, the tools and the last question stay. An answer is promised at most half of the context.
+    """
+    room = min(args.max_new_tokens, size // 2)
+    kept = turns
+    while len(ids := chat.prompt(system + kept, args.tool or None)) > size - room and len(kept) > 1:
+        kept = kept[2:]
+    if len(kept) < len(turns):
+        generate.note(f"the oldest {len(turns) - len(kept)} turns are left out: the context holds {size} tokens")
+    return kept, ids
 
 
 def _read() -> str:

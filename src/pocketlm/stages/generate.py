@@ -78,18 +78,29 @@ def find(model: str, phase: str | None, scheme: str, results: Path) -> Path:
 
 
 def stream(decoder: Decoder, chat: Chat, ids: list[int], args: argparse.Namespace) -> Iterator[str]:
-    """Pieces of text as tokens come; a character of several tokens comes when it is whole."""
+    """Pieces of text as tokens come; a character of several tokens comes when it is whole.
+
+    Prompt and answer share the context: the answer gets what the prompt leaves, at least one token. What is cut is said.
+    """
     from pocketlm.model.generate import stream as tokens
 
+    size = decoder.arch.max_seq_len
+    kept = ids[-(size - 1) :]
+    if len(kept) < len(ids):
+        note(f"the first {len(ids) - len(kept)} of the prompt's {len(ids)} tokens are cut: the context holds {size}")
+    room = min(args.max_new_tokens, size - len(kept))
     new: list[int] = []
     shown = ""
-    room = decoder.arch.max_seq_len - args.max_new_tokens
-    kept = ids[-max(1, room) :]
-    for token in tokens(
-        decoder, kept, args.max_new_tokens, chat.stop_ids, temperature=args.temperature, seed=args.seed
-    ):
+    for token in tokens(decoder, kept, room, chat.stop_ids, temperature=args.temperature, seed=args.seed):
         new.append(token)
         text = chat.tokenizer.decode(new, skip_special_tokens=True)
         if not text.endswith("\ufffd"):
             yield text[len(shown) :]
             shown = text
+    if len(new) == room < args.max_new_tokens:
+        note(f"cut after {room} new tokens: prompt and answer fill the context of {size}")
+
+
+def note(text: str) -> None:
+    """A remark beside the answer, on standard error and a line of its own."""
+    print(f"\n({text})", file=sys.stderr)
