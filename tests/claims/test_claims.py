@@ -169,6 +169,19 @@ def test_a_source_reads_its_text_in_an_order_of_its_own() -> None:
     assert data["models"]["large"]["seed"] not in arms
 
 
+def test_both_sides_of_a_claim_train_alike() -> None:
+    """All arms have one plan; the compact one differs in the corpus, the one of two rounds in its rounds."""
+    data = params()
+    plans = {name.rpartition("_s")[0]: model["base"] for name, model in data["models"].items() if name != "large"}
+    others = {arm: plan for arm, plan in plans.items() if plan != "ablation"}
+    assert others == {"compact": "compact", "rounds": "rounds"}
+    for plan, own in (("compact", {"corpus"}), ("rounds", {"rounds", "round_share"})):
+        values, common = data["plans"][plan], data["plans"]["ablation"]
+        assert {key for key in values.keys() | common.keys() if values[key] != common[key]} - own == set(), plan
+    texts = [dict(data["corpora"][data["plans"][plan]["corpus"]], tokenizer="") for plan in ("compact", "ablation")]
+    assert texts[0] == texts[1]
+
+
 def test_every_claim_says_what_differs_from_the_paper() -> None:
     assert [name for name, claim in params()["claims"].items() if not claim["note"].strip()] == []
 
