@@ -30,7 +30,7 @@ def batches(count: int = 3) -> list[units.Batch]:
     return [(row[:, :-1], row[:, 1:], None) for row in rows]
 
 
-def small(source: Decoder, **sizes: int) -> Architecture:
+def small(source: Decoder, **sizes: Any) -> Architecture:
     return replace(source.arch, **sizes)
 
 
@@ -192,6 +192,14 @@ def test_a_start_is_a_part_of_its_source() -> None:
     assert shapes(state) == shapes(Decoder(target, VOCAB, seed=None).state_dict())
 
 
+def test_an_untied_head_is_not_dropped() -> None:
+    """The other way round a tied source's embedding is the head: nothing is lost."""
+    untied, tied = (make(**BIG, tied=tied).arch for tied in (False, True))
+    (problem,) = misfits(untied, tied)
+    assert problem.startswith("tied=True would drop the source's head")
+    assert list(misfits(tied, untied)) == []
+
+
 def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in state.items()}
 
@@ -203,6 +211,10 @@ def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
         ({"head_dim": 8}, "head_dim=8 must be the source's 12"),
         ({"gated": False}, "gated=False must be the source's True"),
         ({"n_kv_heads": 1}, "4 query heads share a kv head, and 2 do in the source"),
+        ({"activation": "relu"}, "activation='relu' must be the source's 'silu'"),
+        ({"rope_theta": 5e5}, "rope_theta=500000.0 must be the source's 10000.0"),
+        ({"rope_int8": True}, "rope_int8=True must be the source's False"),
+        ({"norm_eps": 1e-6}, "norm_eps=1e-06 must be the source's 1e-05"),
     ],
 )
 def test_what_cannot_inherit_is_named(sizes: dict[str, Any], message: str) -> None:

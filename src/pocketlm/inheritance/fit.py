@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pocketlm.schema import Architecture
 
 SIZES = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff")
-SAME = ("head_dim", "gated", "sharing", "series", "shortcuts")
+SAME = (
+    "head_dim", "gated", "activation", "sharing", "series", "shortcuts", "rope_theta", "rope_int8", "norm_eps",
+)  # fmt: skip
 
 
 def misfits(source: Architecture, target: Architecture) -> Iterator[str]:
@@ -22,7 +24,9 @@ def misfits(source: Architecture, target: Architecture) -> Iterator[str]:
     for name in SAME:
         wanted, there = getattr(target, name), getattr(source, name)
         if wanted != there:
-            yield f"{name}={wanted} must be the source's {there}"
+            yield f"{name}={wanted!r} must be the source's {there!r}"
+    if target.tied and not source.tied:
+        yield "tied=True would drop the source's head, which is a matrix of its own; write tied: false"
     wanted, there = (arch.n_heads // arch.n_kv_heads for arch in (target, source))
     if wanted > there:
         yield f"{wanted} query heads share a kv head, and {there} do in the source"
