@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stub import command, stale
+from stub import command, edited, stale
 
-from pocketlm.engines.run import arrange
+from pocketlm.config import ConfigError
+from pocketlm.engines.run import arrange, only_looks
 
 pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 
@@ -56,7 +57,26 @@ def test_not_inside_a_stage_of_dvc(recorded: Path, monkeypatch: pytest.MonkeyPat
     assert "inside a DVC stage; dvc repro records by itself" in command(recorded, "pocketlm", name, status=1)
 
 
+@pytest.mark.parametrize("look", ["-n", "-np", "-pn", "--dryrun", "-S", "-D", "-l", "--lt", "--dag", "--lint", "--li"])
+def test_what_only_looks(look: str) -> None:
+    """Alone and among others; a target of that name is none."""
+    assert only_looks([look]) and only_looks(["-j4", look])
+    assert not only_looks(["-j4", "-k", "--until", "score", "--", look])
+
+
+@pytest.mark.parametrize("touch", ["--touch", "-t", "-pt", "--executor=touch"])
+def test_touch_is_refused(touch: str) -> None:
+    """Snakemake would hold what is stale up to date, and it would be recorded so."""
+    with pytest.raises(ConfigError, match="record as fresh what is stale"):
+        only_looks(["-j2", touch])
+
+
 def test_looking_records_nothing(recorded: Path) -> None:
-    assert "recorded" not in command(recorded, "pocketlm", "run", "-n")
+    assert "recorded" not in command(recorded, "pocketlm", "run", "-np")
+    before = (recorded / "dvc.lock").read_bytes()
+    with edited(recorded / "params.yaml", "title: PocketLM tiny", "title: Another"):
+        assert "pocketlm sync" in command(recorded, "pocketlm", "run", "--touch", status=2)
+        assert stale(recorded) == (["report"], ["report"])
+    assert (recorded / "dvc.lock").read_bytes() == before
     assert "no such file" in command(recorded, "pocketlm", "run", "nowhere", status=1)
     assert not (recorded / "nowhere").exists()

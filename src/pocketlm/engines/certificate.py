@@ -1,8 +1,8 @@
 """The certificate of a finished run: hashes, facts, values and environment; what ``pocketlm verify`` compares with.
 
 It is one JSON file without time, host or path, small enough for git or a mail. Facts travel inside it, so that a
-second machine computes from the same ones; values (losses, scores) are what is compared within tolerance where
-another instruction set gives other bytes.
+second machine computes from the same ones. Provenance says what each artefact was made of. Values (losses, scores)
+are what is compared within tolerance where another instruction set gives other bytes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from pocketlm.artifacts import ArtifactError, digest, members, read_json, sha256
-from pocketlm.engines.dag import Job
+from pocketlm.engines.dag import Job, open_dag
 from pocketlm.engines.environment import commit, describe, folder_of_run
 
 FORMAT = 2
 FACT_RULES = {"calibrate", "profile"}
 LOSS, SCORE, ERRORS = 0.02, 0.02, 3.0  # relative; absolute; standard errors
+FACT = 0.25  # of a measurement that is made again, relative, in the median
+
+
+def finished(folder: Path) -> tuple[dict[str, Any], list[Job]]:
+    """(params.yaml as plain data, jobs) of a run. Raises ArtifactError for a run that is not up to date."""
+    with open_dag(folder) as dag:
+        params, jobs = dict(dag.workflow.config), dag.jobs
+    stale = [job.name for job in jobs if job.needed]
+    if stale:
+        raise ArtifactError(f"{folder}: not finished: {', '.join(stale[:5])}; finish it first: pocketlm run {folder}")
+    return params, jobs
 
 
 def path_hash(path: Path) -> str:
@@ -76,6 +87,20 @@ def outside(wanted: dict[str, float], found: dict[str, float]) -> list[str]:
     return lines
 
 
+def provenance(folder: Path, jobs: list[Job]) -> dict[str, Any]:
+    """{stage: what its artefacts were made of}: parameters by key, inputs by path, code by hash."""
+    found = {}
+    for job in jobs:
+        code = {path for path in job.inputs if path.startswith("results/code/")}
+        found[job.name] = {
+            "code": {path: sha256(folder / path) for path in code},
+            "inputs": sorted(set(job.inputs) - code),
+            "outputs": sorted(job.outputs),
+            "parameters": sorted(set(job.keys)),
+        }
+    return found
+
+
 def make(folder: Path, jobs: list[Job], params: dict[str, Any]) -> dict[str, Any]:
     """The certificate of a finished run folder (the working directory). Raises ArtifactError for a missing artefact."""
     outputs = [(job, path) for job in jobs for path in job.outputs]
@@ -88,6 +113,7 @@ def make(folder: Path, jobs: list[Job], params: dict[str, Any]) -> dict[str, Any
         "source": commit(),
         "environment": describe(params["numerics"]),
         "facts": facts,
+        "provenance": provenance(folder, jobs),
         "artefacts": {path: path_hash(folder / path) for job, path in outputs if job.rule not in FACT_RULES},
         "values": {path: values(folder / path) for _, path in outputs if has_values(path) and path.endswith(".json")},
     }

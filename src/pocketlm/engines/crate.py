@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketlm.artifacts import ArtifactError, digest, members, read_json, sha256
-from pocketlm.engines import environment, lock
+from pocketlm.engines import certificate, environment, lock
 from pocketlm.engines.closure import ROOT, pins
-from pocketlm.engines.dag import Job, open_dag
+from pocketlm.engines.dag import Job
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -24,16 +24,6 @@ PROFILES = {
 }
 LICENSE = "https://spdx.org/licenses/Apache-2.0"
 TYPES = {".json": "application/json", ".csv": "text/csv", ".html": "text/html", ".yaml": "application/yaml"}
-
-
-def finished(folder: Path) -> tuple[dict[str, Any], list[Job]]:
-    """(params.yaml as plain data, jobs) of a run. Raises ArtifactError for a run that is not up to date."""
-    with open_dag(folder) as dag:
-        params, jobs = dict(dag.workflow.config), dag.jobs
-    stale = [job.name for job in jobs if job.needed]
-    if stale:
-        raise ArtifactError(f"{folder}: not finished: {', '.join(stale[:5])}; finish it first: pocketlm run {folder}")
-    return params, jobs
 
 
 def ended(folder: Path, jobs: list[Job]) -> str:
@@ -137,7 +127,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out.exists():
         raise ArtifactError(f"{args.out}: is there already; name another folder")
     with lock.alone(args.folder, "pocketlm crate"):
-        params, jobs = finished(args.folder)
+        params, jobs = certificate.finished(args.folder)
         crate = build(args.folder, params, jobs, args.whole)
         crate.write(args.out)
     print(f"{args.out}: RO-Crate of {len(jobs)} jobs, {len(crate.data_entities)} files")

@@ -22,10 +22,11 @@ def installed(name: str) -> str | None:
 
 
 def describe(numerics: dict[str, Any]) -> dict[str, Any]:
-    """Versions, processor and threads of this machine, as plain data."""
+    """Versions, processor, numerics (threads among them) of this machine, and its GPUs if they are used."""
     from pocketlm.profiling.device import cpu_model
 
-    return {
+    used = {"gpu": gpus()} if numerics["device"] == "cuda" else {}
+    return used | {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": cpu_model(),
@@ -33,6 +34,13 @@ def describe(numerics: dict[str, Any]) -> dict[str, Any]:
         "numerics": numerics,
         "libraries": {name: installed(name) for name in sorted(pins())},
     }
+
+
+def gpus() -> list[str]:
+    """The models of the GPUs that torch sees."""
+    import torch
+
+    return sorted({torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())})
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
@@ -63,8 +71,8 @@ def commit() -> dict[str, Any]:
 
 
 def same_kind(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether bytes must be equal: same instruction set, system, numerics and versions; the processor may differ."""
-    keys = ("system", "instructions", "numerics", "libraries")
+    """Whether bytes must be equal: same instruction set, GPU, system, numerics and versions; the CPU may differ."""
+    keys = ("system", "instructions", "gpu", "numerics", "libraries")
     return all(before.get(key) == now.get(key) for key in keys)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pocketlm.artifacts import ArtifactError
+from pocketlm.artifacts import IGNORED, ArtifactError, read_json, sha256
 from pocketlm.engines import store
 
 
@@ -38,8 +38,14 @@ def lock(folder: Path) -> dict[str, Any]:
 
 
 def outs(folder: Path) -> list[dict[str, Any]]:
-    """The recorded outputs of a run folder: path, md5, size."""
-    return [out for stage in lock(folder).values() for out in stage.get("outs", [])]
+    """The recorded outputs of a run folder: path, md5, size. The lock may also hold stages that are gone."""
+    import yaml
+
+    path, stages = folder / "dvc.yaml", lock(folder)
+    if path.is_file():
+        now = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+        stages = {name: stage for name, stage in stages.items() if name in now.get("stages", {})}
+    return [out for stage in stages.values() for out in stage.get("outs", [])]
 
 
 def cache_file(cache: Path, name: str) -> Path:
@@ -47,34 +53,73 @@ def cache_file(cache: Path, name: str) -> Path:
     return cache / "files" / "md5" / name[:2] / name[2:]
 
 
-def members(cache: Path, out: dict[str, Any]) -> list[tuple[str, str]]:
-    """[(path, md5)] of an output: itself, or the files that a folder's cached listing names."""
-    if not out["md5"].endswith(".dir"):
-        return [(out["path"], out["md5"])]
-    listing = cache_file(cache, out["md5"])
-    if not listing.is_file():
-        return []
-    return [(f"{out['path']}/{entry['relpath']}", entry["md5"]) for entry in json.loads(listing.read_text())]
+def is_folder(out: dict[str, Any]) -> bool:
+    """Whether an output is a folder: DVC's name for it is the md5 of its listing."""
+    return bool(out["md5"].endswith(".dir"))
 
 
-def spoiled(name: str, path: str) -> str:
-    """What to do about a cached object that is not what its name says."""
-    return f"cache object {name} ({path}): its bytes changed; delete it, then: dvc pull, or make it again"
+def listing(cache: Path, out: dict[str, Any]) -> dict[str, str]:
+    """{member: md5} of a folder by DVC's listing; empty where the cache lacks it or it is spoiled."""
+    path = cache_file(cache, out["md5"])
+    if not path.is_file() or f"{md5(path)}.dir" != out["md5"]:
+        return {}
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text())}
+
+
+def spoiled(cache: Path, objects: dict[str, str]) -> Iterator[str]:
+    """A line for each cached object, {md5: path}, that is not what its name says. One that is absent is no harm."""
+    for name, path in objects.items():
+        kept = cache_file(cache, name)
+        if kept.is_file() and md5(kept) != name.removesuffix(".dir"):
+            yield f"cache object {name} ({path}): its bytes changed; delete it, then: dvc pull, or make it again"
+
+
+def changed_file(folder: Path, out: dict[str, Any]) -> Iterator[str]:
+    """A line for a file that is missing or not as recorded."""
+    path = folder / out["path"]
+    if not path.is_file():
+        yield f"{out['path']}: is missing; restore it (dvc pull, git checkout), or make it again: pocketlm run"
+    elif md5(path) != out["md5"]:
+        yield f"{out['path']}: changed since it was recorded; restore it: dvc checkout {out['path']}"
+
+
+def changed_folder(folder: Path, out: dict[str, Any], wanted: dict[str, str]) -> Iterator[str]:
+    """A line for each member that is missing, too many, or not as recorded.
+
+    ``wanted`` is DVC's listing; without it, the manifest beside the folder tells, itself a recorded file.
+    """
+    place, manifest, name_of = folder / out["path"], folder / f"{out['path']}.manifest.json", md5
+    if not place.is_dir():
+        yield f"{out['path']}: is missing; restore it (dvc pull, git checkout), or make it again: pocketlm run"
+        return
+    if not wanted:
+        if not manifest.is_file():
+            yield f"{out['path']}: nothing is there to check it by, neither DVC's listing nor a manifest; dvc fetch"
+            return
+        wanted, name_of = read_json(manifest)["files"], sha256
+    files = (path for path in place.rglob("*") if path.is_file() and path.name not in IGNORED)
+    found = {path.relative_to(place).as_posix(): path for path in files}
+    for member in sorted(wanted.keys() | found.keys()):
+        path = f"{out['path']}/{member}"
+        if member not in found:
+            yield f"{path}: is missing; restore it (dvc pull, git checkout), or make it again: pocketlm run"
+        elif member not in wanted:
+            yield f"{path}: was not recorded; remove it"
+        elif name_of(found[member]) != wanted[member]:
+            yield f"{path}: changed since it was recorded; restore it: dvc checkout {out['path']}"
 
 
 def damaged(folder: Path) -> Iterator[str]:
-    """A line for each artefact or cached object whose bytes are not those that the lock names."""
+    """A line for each artefact or cached object that is not what the lock names: changed, missing or too many."""
     cache = store.cache(folder)
-    seen: set[str] = set()
+    objects: dict[str, str] = {}
     for out in outs(folder):
-        listing = cache_file(cache, out["md5"])
-        if listing.is_file() and listing.suffix == ".dir" and f"{md5(listing)}.dir" != out["md5"]:
-            yield spoiled(out["md5"], out["path"])
-            continue
-        for path, name in members(cache, out):
-            found, kept = folder / path, cache_file(cache, name)
-            if found.is_file() and md5(found) != name:
-                yield f"{path}: changed since it was recorded; restore it: dvc checkout {out['path']}"
-            if name not in seen and kept.is_file() and md5(kept) != name:
-                yield spoiled(name, path)
-            seen.add(name)
+        objects.setdefault(out["md5"], out["path"])
+        if is_folder(out):
+            members = listing(cache, out)
+            for member, name in members.items():
+                objects.setdefault(name, f"{out['path']}/{member}")
+            yield from changed_folder(folder, out, members)
+        else:
+            yield from changed_file(folder, out)
+    yield from spoiled(cache, objects)

@@ -13,27 +13,57 @@ import sys
 from pathlib import Path
 
 from pocketlm.artifacts import ArtifactError
+from pocketlm.config import ConfigError
 from pocketlm.engines import store
 from pocketlm.engines.closure import ROOT
 from pocketlm.engines.dag import need_params
 from pocketlm.engines.record import record
 from pocketlm.engines.sync import sync
 
-LOOKS = {"-n", "--dry-run", "--dryrun", "--unlock", "--summary", "--dag", "--rulegraph", "--list", "-l", "--lint"}
+# Snakemake's names of its options after which there is nothing to record.
+LOOKS = (
+    *("dryrun", "summary", "detailed_summary", "dag", "rulegraph", "filegraph", "d3dag", "lint", "report", "archive"),
+    *("list_rules", "list_target_rules", "list_changes", "list_input_changes", "list_params_changes", "list_untracked"),
+    *("unlock", "cleanup_metadata", "cleanup_shadow", "delete_all_output", "delete_temp_output", "print_compilation"),
+    *("containerize", "export_cwl", "generate_unit_tests", "list_conda_envs", "conda_create_envs_only"),
+    "conda_cleanup_envs",
+)
+INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def only_looks(arguments: list[str]) -> bool:
+    """Whether Snakemake makes nothing with these arguments: by its own parser, which knows ``-np`` and ``--dryrun``.
+
+    Raises ConfigError for ``--touch``, after which Snakemake holds what is stale up to date.
+    """
+    from snakemake.cli import get_argument_parser
+
+    options, _ = get_argument_parser().parse_known_args(arguments)
+    if options.touch or options.executor == "touch":
+        raise ConfigError("--touch would record as fresh what is stale; after dvc pull or checkout: pocketlm sync")
+    return options.executor == "dryrun" or any(getattr(options, name) not in (None, False) for name in LOOKS)
 
 
 def snakemake(folder: Path, *arguments: str) -> int:
-    """Run Snakemake in a run folder; returns its exit status. An interrupt is Snakemake's to handle, not ours."""
+    """Run Snakemake in a run folder; returns its exit status, or 128 + number of the signal that ended it.
+
+    An interrupt is Snakemake's to handle, not ours; its own status, 1, is that of a failed stage too.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), *arguments]
     process = subprocess.Popen(command, cwd=folder, env=own)
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),  # the terminal sends it to Snakemake too
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
-    }
+    got: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        got.append(number)
+        if number == signal.SIGTERM:  # the terminal sends SIGINT to Snakemake too
+            process.terminate()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return process.wait()
+        status = process.wait()
+        return 128 + got[0] if got else status
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -63,11 +93,12 @@ def run(args: argparse.Namespace) -> int:
     if "DVC_STAGE" in os.environ:
         raise ArtifactError("inside a DVC stage; dvc repro records by itself")
     need_params(args.folder)
+    looks = only_looks(args.arguments)
     if (args.folder / "dvc.lock").is_file():
         clean, left = sync(args.folder)
         print(f"synced {len(clean)} of {len(clean) + len(left)} jobs", file=sys.stderr)
     status = snakemake(args.folder, *args.arguments)
-    if LOOKS & set(args.arguments):
+    if looks:
         return status
     recorded, stale = record(args.folder)
     changed = store.changed(args.folder)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketlm.artifacts import read_json
 from pocketlm.engines import certificate
 from pocketlm.engines.dag import Job
 
-IDENTICAL, WITHIN, DIFFERENT, REUSED = "identical", "within tolerance", "different", "fact, reused"
+IDENTICAL, WITHIN, DIFFERENT = "identical", "within tolerance", "different"
+REUSED, MEASURED, KEPT = "fact, reused", "fact, within tolerance", "kept, not made again"
 # Bytes of these are equal on every machine; of the others only with the same instruction set and versions.
 EXACT_RULES = {"download", "tokenizer", "tokenize", "propose"}
 
@@ -34,32 +38,52 @@ def depends(jobs: list[Job]) -> dict[str, set[str]]:
     return below
 
 
-def off_values(folder: Path, jobs: list[Job], wanted: dict[str, dict[str, float]]) -> dict[str, list[str]]:
-    """{job: its values outside their tolerance}."""
+def worth(folder: Path, jobs: list[Job], wanted: dict[str, dict[str, float]]) -> dict[str, list[str]]:
+    """{job that has values on both sides: a line for each of them outside its tolerance}."""
     found: dict[str, list[str]] = {}
     for job in jobs:
         for path in (path for path in job.outputs if path in wanted and (folder / path).exists()):
             lines = certificate.outside(wanted[path], certificate.values(folder / path))
             found.setdefault(job.name, []).extend(lines)
-    return {name: lines for name, lines in found.items() if lines}
+    return found
+
+
+def judges(jobs: list[Job], valued: Container[str]) -> dict[str, list[str]]:
+    """{job: those with values, itself and below, by which its bytes are judged; else those above it}.
+
+    ``jobs`` are those that were made again: what is made from a kept artefact says nothing of the one before that.
+    """
+    below = depends(jobs)
+    above = {job.name: [name for name in below if job.name in below[name]] for job in jobs}
+    found = {}
+    for job in jobs:
+        own = [other.name for other in jobs if other.name in below[job.name] and other.name in valued]
+        found[job.name] = own or [name for name in above[job.name] if name in valued]
+    return found
 
 
 def compare(folder: Path, jobs: list[Job], rerun: set[str], proof: dict[str, Any], same: bool) -> list[Finding]:
-    """A finding for each output of the jobs that were rerun (and each reused fact), in topological order.
+    """A finding for each artefact, in topological order.
 
     Weights, samples and pages that differ in bytes are judged by the losses and scores of their job and of the jobs
-    below it: two kinds of processor never share the last bits of a training, and shall share what it is worth. On
-    the ``same`` kind with the same versions, other bytes are a difference.
+    below it (the report's, below which there are none, by those that it shows): two kinds of processor never share the
+    last bits of a training, and shall share what it is worth. On the ``same`` kind with the same versions, other bytes
+    are a difference, and so are they where no value was made again.
     """
-    below, off = depends(jobs), off_values(folder, [job for job in jobs if job.name in rerun], proof["values"])
+    made = [job for job in jobs if job.name in rerun]
+    off = worth(folder, made, proof["values"])
+    by = judges(made, off)
     findings = []
     for job in jobs:
         for path in job.outputs:
-            if job.rule in certificate.FACT_RULES:
-                findings.append(Finding(job.name, path, REUSED))
+            if job.name in rerun and job.rule in certificate.FACT_RULES:
+                findings.append(judge_fact(folder, job, path, proof["facts"].get(path)))
             elif job.name in rerun:
-                wrong = [off[name] for name in sorted(below[job.name]) if name in off]
-                findings.append(judge(folder, job, path, proof, wrong, same))
+                lines = [off[name] for name in by[job.name]]
+                findings.append(judge(folder, job, path, proof, lines, same))
+            else:
+                kept = REUSED if job.rule in certificate.FACT_RULES else KEPT
+                findings.append(Finding(job.name, path, kept))
     return findings
 
 
@@ -72,13 +96,39 @@ def judge(folder: Path, job: Job, path: str, proof: dict[str, Any], off: list[li
         return Finding(job.name, path, DIFFERENT, "was not made")
     if certificate.path_hash(folder / path) == wanted:
         return Finding(job.name, path, IDENTICAL)
+    why = reason(job, off, same)
+    if why and proof.get("verified", {}).get("artefacts", {}).get(path) == KEPT:
+        why += "; the certificate's machine had kept it, and may not have made it"
+    return Finding(job.name, path, DIFFERENT if why else WITHIN, why)
+
+
+def reason(job: Job, off: list[list[str]], same: bool) -> str:
+    """Why other bytes are a difference; empty where they are within tolerance."""
     if job.rule in EXACT_RULES:
-        return Finding(job.name, path, DIFFERENT, "bytes differ, and must not on any machine")
-    if off:
-        return Finding(job.name, path, DIFFERENT, "; ".join(off[0][:3]))
-    return Finding(
-        job.name, path, DIFFERENT if same else WITHIN, "bytes differ on the same kind of machine" if same else ""
-    )
+        return "bytes differ, and must not on any machine"
+    wrong = [lines for lines in off if lines]
+    if wrong:
+        return "; ".join(wrong[0][:3])
+    if same:
+        return "bytes differ on the same kind of machine"
+    return "" if off else "bytes differ, and no loss or score was made again to compare"
+
+
+def judge_fact(folder: Path, job: Job, path: str, fact: Any) -> Finding:
+    """A measurement that was made again, by the median of how far its numbers are off; equal ones may be constants."""
+    if not (folder / path).exists():
+        return Finding(job.name, path, DIFFERENT, "was not made")
+    again = read_json(folder / path)
+    if again == fact:
+        return Finding(job.name, path, IDENTICAL)
+    before, now = dict(certificate.leaves(fact)), dict(certificate.leaves(again))
+    missing = sorted(before.keys() ^ now.keys())
+    if missing:
+        return Finding(job.name, path, DIFFERENT, f"measured again: {missing[0]} is missing")
+    off = [abs(now[key] / before[key] - 1) for key in before if before[key] and now[key] != before[key]]
+    middle = statistics.median(off) if off else 0.0
+    why = f"measured again: {middle:.0%} off, the median of {len(off)} numbers"
+    return Finding(job.name, path, MEASURED if middle <= certificate.FACT else DIFFERENT, why)
 
 
 def overall(findings: list[Finding]) -> str:

@@ -1,8 +1,8 @@
 """``pocketlm verify``: make a run again in a clean copy, compare it artefact by artefact, write the certificate.
 
-The copy gets params.yaml and the facts (they are measurements: reused, not measured again). With ``--from`` or
-``--sample`` it also gets every artefact that is not made again. Exit status: 0 identical or within tolerance, 1
-different.
+The copy gets params.yaml and the facts (they are measurements: reused, not measured again, except by ``--measure``).
+With ``--from`` or ``--sample`` it also gets every artefact that is not made again. Exit status: 0 identical or within
+tolerance, 1 different, 130 interrupted (nothing is certified then).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 from pocketlm.artifacts import ArtifactError, sha256, write_json
 from pocketlm.config import ConfigError
-from pocketlm.engines import certificate, environment, intact, lock, verdict
+from pocketlm.engines import certificate, clean_copy, environment, intact, lock, verdict
 from pocketlm.engines.dag import Job, open_dag
-from pocketlm.engines.run import snakemake
-from pocketlm.engines.verdict import DIFFERENT, IDENTICAL, Finding
+from pocketlm.engines.run import INTERRUPTED, snakemake
+from pocketlm.engines.verdict import DIFFERENT, Finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--from", dest="start", metavar="STAGE", help="only this stage and those below: pretrain-a0")
     some.add_argument("--sample", type=int, metavar="N", help="only N stages, drawn by --seed")
+    some.add_argument("--measure", action="store_true", help="only the facts: measure them again")
     some.add_argument("--bytes", action="store_true", help="run nothing: check the bytes of artefacts and cache only")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--into", type=Path, help="the clean copy; given again, an interrupted one goes on")
@@ -38,24 +39,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify; returns the exit status."""
-    with lock.alone(args.folder, "pocketlm verify"):  # of a run that goes on there is nothing to certify
-        if args.bytes or (not args.against and (args.folder / "dvc.lock").is_file()):
+    """Verify; returns the exit status. A copy of our own choice stays only for a look at what differs."""
+    if args.bytes:
+        with lock.alone(args.folder, "pocketlm verify"):
             check_bytes(args.folder)
-            if args.bytes:
-                print(f"{args.folder}: every recorded byte is as it was")
-                return 0
-        params, jobs = read(args.folder)
-        proof = certificate.load(args.against) if args.against else certificate.make(args.folder, jobs, params)
-        if sha256(args.folder / "params.yaml") != proof["params"]:
-            raise ConfigError(f"{args.folder}/params.yaml: is not what the certificate is of; check out its commit")
+        print(f"{args.folder}: every recorded byte is as it was")
+        return 0
+    if args.into:
+        return verify(args, args.into)
+    base, status = Path(tempfile.mkdtemp(prefix="pocketlm-verify-")), 0
+    try:
+        status = verify(args, base / "copy")
+    finally:
+        if not status:
+            shutil.rmtree(base)
+    return status
+
+
+def verify(args: argparse.Namespace, copy: Path) -> int:
+    """Make the run again in ``copy``, compare, write the certificate; returns the exit status."""
+    with lock.alone(args.folder, "pocketlm verify"):  # of a run that goes on there is nothing to certify
+        params, jobs, proof = certified(args.folder, args.against)
         if proof["source"]["dirty"]:
             print("verify: the certificate's tree had changes beyond its commit; it says so", file=sys.stderr)
-        rerun = chosen(jobs, args.start, args.sample, args.seed)
-        copy = args.into or Path(tempfile.mkdtemp(prefix="pocketlm-verify-"))
-        prepare(args.folder, copy, jobs, rerun, proof["facts"])
-    now = environment.describe(params["numerics"])
-    make_again(copy, jobs, rerun)
+        rerun = chosen(jobs, args)
+        now = environment.describe(params["numerics"])
+        if args.against:
+            clean_copy.check_kept(args.folder, jobs, rerun, proof)
+        note = clean_copy.about(args.folder, jobs, rerun, proof, now)
+        clean_copy.begin(args.folder, copy, jobs, rerun, proof["facts"], note)
+    if make_again(copy, jobs, rerun):
+        clean_copy.finish(copy)
     same = environment.same_kind(proof["environment"], now)
     findings = verdict.compare(copy, jobs, rerun, proof, same)
     status = say(findings, environment.differences(proof["environment"], now))
@@ -63,10 +77,21 @@ def run(args: argparse.Namespace) -> int:
     write_json(out, proof | {"verified": report(findings, rerun, now)})
     if status or args.into:
         print(f"the clean copy is kept: {copy}", file=sys.stderr)
-    else:
-        shutil.rmtree(copy)
     print(f"{verdict.overall(findings)}: {len(rerun)} of {len(jobs)} stages made again; certificate: {out}")
     return status
+
+
+def certified(folder: Path, against: Path | None) -> tuple[dict[str, Any], list[Job], dict[str, Any]]:
+    """(params.yaml as plain data, jobs, certificate) of what is verified: a given certificate, or this finished run."""
+    if against is None:
+        if (folder / "dvc.lock").is_file():
+            check_bytes(folder)
+        params, jobs = certificate.finished(folder)
+        return params, jobs, certificate.make(folder, jobs, params)
+    proof = certificate.load(against)
+    if sha256(folder / "params.yaml") != proof["params"]:
+        raise ConfigError(f"{folder}/params.yaml: is not what the certificate is of; check out its commit")
+    return *read(folder), proof
 
 
 def check_bytes(folder: Path) -> None:
@@ -82,42 +107,16 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Job]]:
         return dict(dag.workflow.config), dag.jobs
 
 
-def chosen(jobs: list[Job], start: str | None, sample: int | None, seed: int) -> set[str]:
-    """Names of the stages that are made again; measurements never are."""
-    able = [job.name for job in jobs if job.rule not in certificate.FACT_RULES]
-    if start is not None:
-        if start not in able:
-            raise ConfigError(f"verify --from {start}: no such stage; there are: {', '.join(able)}")
-        return verdict.depends(jobs)[start] & set(able)
-    return set(able if sample is None else random.Random(seed).sample(able, min(sample, len(able))))
-
-
-def prepare(folder: Path, copy: Path, jobs: list[Job], rerun: set[str], facts: dict[str, Any]) -> None:
-    """Fill the clean copy; artefacts that are not made again become up to date in Snakemake's eyes."""
-    if (copy / "params.yaml").is_file():
-        return
-    copy.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "params.yaml", copy / "params.yaml")
-    kept = [job for job in jobs if job.name not in rerun]
-    for job in kept:
-        for path in job.outputs:
-            place(folder / path, copy / path, facts.get(path))
-    with open_dag(copy) as dag:
-        for position, job in enumerate(kept):
-            dag.mark_finished(job.name, time.time() - len(kept) + position)
-
-
-def place(source: Path, target: Path, fact: Any) -> None:
-    """Put one artefact into the copy: a fact from the certificate, anything else from the run folder."""
-    if fact is not None:
-        write_json(target, fact)
-    elif source.is_dir():
-        shutil.copytree(source, target)
-    elif source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    else:
-        raise ArtifactError(f"{source}: is not there, and is not made again; restore it first: dvc pull")
+def chosen(jobs: list[Job], args: argparse.Namespace) -> set[str]:
+    """Names of the stages that are made again; measurements only where they are asked for."""
+    able = [job.name for job in jobs if (job.rule in certificate.FACT_RULES) == args.measure]
+    if args.start is not None:
+        if args.start not in able:
+            raise ConfigError(f"verify --from {args.start}: no such stage; there are: {', '.join(able)}")
+        return verdict.depends(jobs)[args.start] & set(able)
+    if args.sample is not None:
+        return set(random.Random(args.seed).sample(able, min(args.sample, len(able))))
+    return set(able)
 
 
 def waves(jobs: list[Job], rerun: set[str]) -> dict[str, int]:
@@ -134,18 +133,19 @@ def waves(jobs: list[Job], rerun: set[str]) -> dict[str, int]:
     return found
 
 
-def make_again(copy: Path, jobs: list[Job], rerun: set[str]) -> None:
-    """Run the chosen stages in the copy by Snakemake, and no others: no measurement, nothing between two of a sample.
+def make_again(copy: Path, jobs: list[Job], rerun: set[str]) -> bool:
+    """Run the chosen stages in the copy by Snakemake, and no others; returns whether all of them were made.
 
     What is kept looks stale to Snakemake when its inputs are made again. So the stages go in waves, and before each
-    the kept ones between are marked as up to date.
+    the kept ones between are marked as up to date: nothing is measured, and nothing between two of a sample made.
     """
     wave = waves(jobs, rerun)
     for number in sorted({wave[name] for name in rerun}):
         if number:
             mark(copy, [job.name for job in jobs if job.name not in rerun and wave[job.name] == number])
         if not run_targets(copy, jobs, {name for name in rerun if wave[name] == number}):
-            return
+            return False
+    return True
 
 
 def mark(copy: Path, names: list[str]) -> None:
@@ -156,9 +156,12 @@ def mark(copy: Path, names: list[str]) -> None:
 
 
 def run_targets(copy: Path, jobs: list[Job], names: set[str]) -> bool:
-    """Whether Snakemake made these stages. One that fails is left to the comparison, which names it."""
+    """Whether Snakemake made these stages. One that fails is left to the comparison, which names it.
+
+    Raises KeyboardInterrupt where the run was interrupted: of half a verification there is nothing to say.
+    """
     status = snakemake(copy, "--", *(job.outputs[0] for job in jobs if job.name in names))
-    if status in (130, -2):
+    if status in INTERRUPTED:
         raise KeyboardInterrupt
     if status:
         print(f"verify: snakemake ended with status {status}; comparing what was made", file=sys.stderr)
@@ -167,9 +170,9 @@ def run_targets(copy: Path, jobs: list[Job], names: set[str]) -> bool:
 
 def say(findings: list[Finding], changes: list[str]) -> int:
     """Print the findings, the first stage that differs and what differs around it; returns the exit status."""
-    for finding in findings:
+    for finding in (finding for finding in findings if finding.verdict != verdict.KEPT):
         print(f"{finding.verdict:<17} {finding.path}" + (f"  ({finding.why})" if finding.why else ""))
-    first = next((finding for finding in findings if finding.verdict not in (IDENTICAL, verdict.REUSED)), None)
+    first = next((finding for finding in findings if finding.verdict in (verdict.WITHIN, DIFFERENT)), None)
     if first is not None:
         print(f"first stage that is not identical: {first.job}")
         print("environment: " + ("; ".join(changes) if changes else "the same versions, instruction set and threads"))
@@ -177,7 +180,10 @@ def say(findings: list[Finding], changes: list[str]) -> int:
 
 
 def report(findings: list[Finding], rerun: set[str], now: dict[str, Any]) -> dict[str, Any]:
-    """What the certificate says of the verification."""
+    """What the certificate says of the verification: ``stages`` and their artefacts were made in ``environment``.
+
+    What was kept may be of another machine: it was pulled, or made before something of this one changed.
+    """
     return {
         "verdict": verdict.overall(findings),
         "environment": now,
