@@ -27,7 +27,7 @@ def test_instruction_set_is_the_one_in_use(name: str, value: str, library: str) 
         done = subprocess.run([sys.executable, "-c", code], env=free | more, capture_output=True, text=True, check=True)
         found.append(json.loads(done.stdout))
     changed = {key for key in found[0] if found[0][key] != found[1][key]}
-    assert changed == {library} and found[1]["torch"]
+    assert library in changed <= {library, "mkl"} and found[1]["torch"]  # Intel's MKL names both
     kinds = [{"instructions": words} for words in found]
     assert not environment.same_kind(*kinds) and environment.same_kind(kinds[0], kinds[0])
 
