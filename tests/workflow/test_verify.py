@@ -250,78 +250,12 @@ def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None
     assert "no such stage" in command(project, "pocketlm", "verify", "--from", "bake", status=2)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("where", ["artefact", "cache"])
-def test_flipped_bit_is_named(project: Path, where: str) -> None:
-    """Even where size and time of the file are as before, which DVC would trust."""
-    from pocketlm.engines import intact, store
-
-    artefact = "results/scores/world/a0.json"
-    out = next(out for out in intact.outs(project) if out["path"] == artefact)
-    path = project / artefact if where == "artefact" else intact.cache_file(store.cache(project), out["md5"])
-    state, before = path.stat(), path.read_bytes()
-    path.chmod(0o644)
-    path.write_bytes(bytes([before[0] ^ 1]) + before[1:])
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    try:
-        found = command(project, "pocketlm", "verify", "--bytes", status=1)
-    finally:
-        path.write_bytes(before)
-        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-        path.chmod(state.st_mode)
-    assert artefact in found and ("cache object" in found) == (where == "cache")
-    assert "every recorded byte is as it was" in command(project, "pocketlm", "verify", "--bytes")
-
-
-@pytest.mark.full
-@pytest.mark.parametrize(
-    "name, value, library",
-    [("ATEN_CPU_CAPABILITY", "default", "torch"), ("ONEDNN_MAX_CPU_ISA", "SSE41", "onednn"),
-     ("MKL_CBWR", "COMPATIBLE", "mkl_reproducibility")],
-)  # fmt: skip
-def test_instruction_set_is_the_one_in_use(name: str, value: str, library: str) -> None:
-    """Not what the processor has: a restricted library is another kind of machine."""
-    code = "import json; from pocketlm.engines.instructions import effective; print(json.dumps(effective()))"
-    free = {key: text for key, text in os.environ.items() if key != name}
-    found = []
-    for more in ({}, {name: value}):
-        done = subprocess.run([sys.executable, "-c", code], env=free | more, capture_output=True, text=True, check=True)
-        found.append(json.loads(done.stdout))
-    changed = {key for key in found[0] if found[0][key] != found[1][key]}
-    assert library in changed <= {library, "mkl"} and found[1]["torch"]  # Intel's MKL names both
-    kinds = [{"instructions": words} for words in found]
-    assert not environment.same_kind(*kinds) and environment.same_kind(kinds[0], kinds[0])
-
-
-def test_scores_within_three_errors_losses_within_a_fiftieth() -> None:
-    """Against the definition by hand."""
-    wanted = {"base/acc value": 0.5, "base/acc stderr": 0.03, "val_loss": 2.0, "params": 10.0}
-    near = {"base/acc value": 0.42, "base/acc stderr": 0.05, "val_loss": 2.03, "params": 10.0}
-    assert certificate.outside(wanted, near) == []
-    far = {"base/acc value": 0.40, "base/acc stderr": 0.03, "val_loss": 2.05, "params": 11.0}
-    assert [line.partition(":")[0] for line in certificate.outside(wanted, far)] == [
-        "base/acc value",
-        "params",
-        "val_loss",
-    ]
-    assert certificate.outside({"a": 1.0}, {}) == ["a: missing"]
-
-
-def test_stage_that_was_not_made_is_different(tmp_path: Path) -> None:
-    """A failed or interrupted rerun is compared too: what is missing is said, its values among it."""
-    path = "results/models/a0/base.metrics.json"
-    job = Job("pretrain-a0", "pretrain", (), (path,), frozenset(), (), "", True, "")
-    proof = {"artefacts": {path: "0" * 64}, "values": {path: {"val_loss": 2.0}}}
-    findings = verdict.compare(tmp_path, [job], {job.name}, proof, same=True)
-    assert [(f.path, f.verdict, f.why) for f in findings] == [(path, "different", "was not made")]
-=======
 def test_measured_again_when_asked(project: Path, tmp_path: Path) -> None:
     """The facts and nothing else, in the copy."""
     out = command(project, "pocketlm", "verify", "--measure", "--out", str(tmp_path / "c.json"))
     rules = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", out)
     assert sorted(rules) == ["calibrate", "profile"]
     assert out.count("identical         results/facts/local/") == 2 and "2 of 38 stages made again" in out
->>>>>>> s5-verify
 
 
 def test_gc_shows_then_frees(project: Path, tmp_path: Path) -> None:
