@@ -1,4 +1,4 @@
-"""``pocketlm verify`` and ``gc`` on the stub stages: what is the same, what is not, and what is to spare."""
+"""``pocketlm verify`` on the stub stages: what is the same and what is not."""
 
 import json
 import os
@@ -211,24 +211,6 @@ def test_stage_that_was_not_made_is_different(tmp_path: Path) -> None:
     proof = {"artefacts": {path: "0" * 64}, "values": {path: {"val_loss": 2.0}}}
     findings = verdict.compare(tmp_path, [job], {job.name}, proof, same=True)
     assert [(f.path, f.verdict, f.why) for f in findings] == [(path, "different", "was not made")]
-
-
-def test_gc_shows_then_frees(project: Path, tmp_path: Path) -> None:
-    """What no entry makes and checkpoints of finished trainings; recorded artefacts stay."""
-    folder = tmp_path / "project"
-    shutil.copytree(project, folder, symlinks=True)
-    (folder / "results/scores/world/gone.json").write_text("{}")
-    (folder / "results/checkpoints/base-a0-123").mkdir(parents=True)
-    (folder / "results/checkpoints/base-a0-123/state").write_bytes(bytes(1 << 20))
-    shown = command(folder, "pocketlm", "gc")
-    assert "results/scores/world/gone.json" in shown and "1.0 MiB  results/checkpoints/base-a0-123" in shown
-    assert "1.0 MiB beside the cache" in shown
-    assert (folder / "results/scores/world/gone.json").is_file()
-    command(folder, "pocketlm", "gc", "--apply")
-    assert not (folder / "results/scores/world/gone.json").exists()
-    assert not (folder / "results/checkpoints/base-a0-123").exists()
-    assert "every recorded byte is as it was" in command(folder, "pocketlm", "verify", "--bytes")
-    assert "up to date" in command(folder, "dvc", "status")
 
 
 def test_merge_conflict_says_how_to_settle_it(project: Path, tmp_path: Path) -> None:
