@@ -1,4 +1,4 @@
-"""``pocketlm verify`` and ``gc`` on the stub stages: what is the same, what is not, and what is to spare."""
+"""``pocketlm verify`` on the stub stages: what is the same and what is not."""
 
 import hashlib
 import json
@@ -256,21 +256,3 @@ def test_measured_again_when_asked(project: Path, tmp_path: Path) -> None:
     rules = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", out)
     assert sorted(rules) == ["calibrate", "profile"]
     assert out.count("identical         results/facts/local/") == 2 and "2 of 38 stages made again" in out
-
-
-def test_gc_shows_then_frees(project: Path, tmp_path: Path) -> None:
-    """What no entry makes and checkpoints of finished trainings; recorded artefacts stay."""
-    folder = tmp_path / "project"
-    shutil.copytree(project, folder, symlinks=True)
-    (folder / "results/scores/world/gone.json").write_text("{}")
-    (folder / "results/checkpoints/base-a0-123").mkdir(parents=True)
-    (folder / "results/checkpoints/base-a0-123/state").write_bytes(bytes(1 << 20))
-    shown = command(folder, "pocketlm", "gc")
-    assert "results/scores/world/gone.json" in shown and "1.0 MiB  results/checkpoints/base-a0-123" in shown
-    assert "1.0 MiB beside the cache" in shown
-    assert (folder / "results/scores/world/gone.json").is_file()
-    command(folder, "pocketlm", "gc", "--apply")
-    assert not (folder / "results/scores/world/gone.json").exists()
-    assert not (folder / "results/checkpoints/base-a0-123").exists()
-    assert "every recorded byte is as it was" in command(folder, "pocketlm", "verify", "--bytes")
-    assert "up to date" in command(folder, "dvc", "status")
