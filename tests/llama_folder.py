@@ -18,7 +18,9 @@ ARCHITECTURE = {
 }  # fmt: skip
 
 
-def make(folder: Path, seed: int = 0, tied: bool = True, vocab_size: int = 320, **changes: int) -> Path:
+def make(
+    folder: Path, seed: int = 0, tied: bool = True, vocab_size: int = 320, digits: bool = True, **changes: int
+) -> Path:
     """Write a LlamaForCausalLM with random weights (large enough to matter), a tokenizer and pocketlm.json."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -34,7 +36,7 @@ def make(folder: Path, seed: int = 0, tied: bool = True, vocab_size: int = 320, 
         bos_token_id=0, eos_token_id=0, pad_token_id=1,
     )  # fmt: skip
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    made = tokenizers_room.train(TEXT * 3, vocab_size, True, "test")
+    made = tokenizers_room.train(TEXT * 3, vocab_size, digits, "test")
     tokenizers_room.save(made, folder, {})
     about = {"architecture": vars(architecture), "vocab_size": vocab_size, "phase": "call", "scheme": "bf16"}
     (folder / "pocketlm.json").write_text(json.dumps(about))

@@ -13,22 +13,21 @@ if [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$WANTED" ]; then exit 0; fi
 
 supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 
-find_python() {
-    for name in ${PYTHON:-python3 python3.12 python3.13 python3.11}; do
-        if supported "$name"; then command -v "$name"; return; fi
-    done
-    echo "setup: no Python 3.11, 3.12 or 3.13 found; remedy: apt install python3 python3-venv" >&2
-    exit 1
-}
+has_venv() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
-make_venv() {
-    local python=$1
-    if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-        echo "setup: $python has no venv module; remedy: apt install python3-venv" >&2
-        exit 1
+find_python() {
+    local name without=
+    for name in ${PYTHON:-python3 python3.12 python3.13 python3.11}; do
+        supported "$name" || continue
+        if has_venv "$name"; then command -v "$name"; return; fi
+        without=${without:-$name}
+    done
+    if [ -n "$without" ]; then
+        echo "setup: $without has no venv module; remedy: apt install $(basename "$without")-venv" >&2
+    else
+        echo "setup: no Python 3.11, 3.12 or 3.13 found; remedy: apt install python3 python3-venv" >&2
     fi
-    # shellcheck disable=SC2086  # several flags
-    "$python" -m venv ${VENV_FLAGS:-} "$VENV"
+    exit 1
 }
 
 has_torch() { "$PY" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '${TORCH#*==}')" 2>/dev/null; }
@@ -51,9 +50,10 @@ install_torch() {
 
 pip_install() { "$PY" -m pip install -qq --disable-pip-version-check "$@"; }
 
-if [ ! -x "$VENV/bin/python" ]; then
+if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then # none, or one whose making was interrupted
     FOUND=$(find_python)
-    make_venv "$FOUND"
+    # shellcheck disable=SC2086  # several flags
+    "$FOUND" -m venv ${VENV_FLAGS:-} "$VENV"
 fi
 PY=$PWD/$VENV/bin/python
 [ "${VENV#/}" = "$VENV" ] || PY=$VENV/bin/python

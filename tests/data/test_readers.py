@@ -138,3 +138,10 @@ def test_item_texts(tmp_path: Path) -> None:
     assert item_text({"messages": [{"role": "user", "content": "U"}]}) == "U"
     (tmp_path / "w.raw").write_text(" = T = \n\n line two \n")
     assert read_items(tmp_path / "w.raw") == ["= T =", "line two"]
+
+
+@pytest.mark.parametrize("row", [{"messages": [{"role": "user"}]}, {"messages": "hello"}, {"messages": [1]}, 7])
+def test_items_without_text_are_named(tmp_path: Path, row: object) -> None:
+    (tmp_path / "x.jsonl").write_text(f'{{"query": "Q"}}\n{json.dumps(row)}\n')
+    with pytest.raises(ArtifactError, match=r"x\.jsonl: line 2: .*(messages with 'role' and 'content'|not 7)"):
+        read_items(tmp_path / "x.jsonl")

@@ -1,5 +1,6 @@
 """GGUF files, read back with the gguf library; a check in llama.cpp runs where llama-cpp-python is installed."""
 
+import llama_folder
 import numpy as np
 import pytest
 import torch
@@ -89,7 +90,6 @@ def test_sizes(files):
 
 @torch.no_grad()
 def test_shared_blocks_are_written_out(tmp_path):
-    import llama_folder
     from llama_folder import ARCHITECTURE
 
     from pocketlm.model.decoder import Decoder
@@ -134,21 +134,36 @@ def test_unknown_pre_tokenizer_is_refused(folder):
         gguf_write.pre_tokenizer(data)
 
 
-def test_llama_cpp_computes_the_same(files, folder):
+@pytest.mark.parametrize(
+    ("model", "scheme", "rule"),
+    [
+        ("tied", "gguf_q8_0", "smollm"),
+        ("tied", "gguf_q4_0", "smollm"),
+        ("untied", "gguf_q8_0", "smollm"),
+        ("runs of digits", "gguf_q8_0", "gpt-2"),
+    ],
+)
+def test_llama_cpp_computes_the_same(files, folder, untied, tmp_path, model, scheme, rule):
+    """The same ids and, but for activations that llama.cpp rounds to 8 bits, the same logits."""
     llama_cpp = pytest.importorskip("llama_cpp")
     from tokenizers import Tokenizer
 
-    model = llama_cpp.Llama(
-        str(files["tied", "gguf_q8_0"] / "model.gguf"), n_ctx=96, logits_all=True, verbose=False, n_threads=1
-    )
-    ours = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if rule == "gpt-2":
+        source = llama_folder.make(tmp_path / "hf", digits=False)
+        file = tmp_path / "model.gguf"
+        gguf_write.write_gguf(source, tmp_path, scheme)
+    else:
+        source, file = {"tied": folder, "untied": untied}[model], files[model, scheme] / "model.gguf"
+    llama = llama_cpp.Llama(str(file), n_ctx=96, logits_all=True, verbose=False, n_threads=1)
+    assert llama.metadata["tokenizer.ggml.pre"] == rule
+    ours = Tokenizer.from_file(str(source / "tokenizer.json"))
     for text in TEXTS:
         assert (
-            model.tokenize(text.encode(), add_bos=False, special=True)
+            llama.tokenize(text.encode(), add_bos=False, special=True)
             == ours.encode(text, add_special_tokens=False).ids
         )
-    decoder = load_quantized(files["tied", "gguf_q8_0"])
+    decoder = load_quantized(file.parent)
     ids = ours.encode(" ".join(TEXTS[:1] * 3)).ids
-    model.eval(ids)
+    llama.eval(ids)
     want = decoder.logits(decoder(torch.tensor([ids])))[0].detach().numpy()
-    assert np.abs(model.scores[: len(ids)] - want).mean() < 0.02 * want.std()
+    assert np.abs(llama.scores[: len(ids)] - want).mean() < 0.02 * want.std()

@@ -163,14 +163,42 @@ def test_finishes_with_missing_and_damaged_pieces(tmp_path: Path, monkeypatch, c
         if path.is_file() and ("phonelm" in path.as_posix() or path.name in ("front.json", "models.json")):
             path.unlink()
     Path("results/models/a1/call.metrics.json").write_text("{not json")
-    Path("results/models/a0/call.metrics.json").write_text('{"diverged": true, "step": 17, "params": 1, "tokens": 1}')
+    Path("results/models/a1/call.curve.csv").write_text("step,loss\n1,2.5\n2,no")
+    Path("results/models/a1/instruct.curve.csv").write_bytes(b"step,loss\n1,\xff")
+    samples = Path("results/scores/world/a1.samples.jsonl")
+    samples.write_text(samples.read_text()[:-20])
+    Path("results/scores/world/a0.samples.jsonl").write_text('{"item": 1}\n')
     run(report, arguments)
     text = Path("results/report/index.html").read_text()
+    for name in ("models/a1/call.curve.csv", "models/a1/instruct.curve.csv", "scores/world/a0.samples.jsonl"):
+        assert re.search(rf"results/{name}</strong>: damaged \(.*\); delete it and run snakemake again", text), name
+    assert re.search(r"results/scores/world/a1.samples.jsonl: line \d+ is not JSON", text)
     assert "results/models/phonelm/base.metrics.json" in text and "results/scores/world/phonelm.json" in text
-    assert "a0 call" in text and "its training diverged at step 17" in text
     assert "damaged JSON" in text and "No model was profiled." in text
     assert "missing: results/search/front.json" in capsys.readouterr().err
     assert "phonelm" not in json.loads(Path("results/report/metrics.json").read_text())["models"]
+
+
+def test_partial_report_names_a_diverged_training(tmp_path: Path, monkeypatch) -> None:
+    """After a failed run: the others' results, and step and batch of the loss that went wrong, from its log."""
+    from pocketlm import config
+    from pocketlm.engines.partial import partial_report
+    from pocketlm.training.job import Diverged
+
+    fake_run.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for path in Path("results/models/a0").glob("call.*"):
+        path.unlink()
+    Path("results/logs").mkdir()
+    line = str(Diverged("a0 call", 17, 0, 16, "its loss is nan"))
+    Path("results/logs/call-a0.log").write_text(f"step 16 of 40\rpocketlm call a0: {line}\n")
+    Path("results/logs/call-a1.log").write_text("step 40 of 40\n")
+    said = partial_report(config.as_dict(config.load("params.yaml")))
+    what = "diverged at step 17 (round 1, batch 16): its loss is nan; lower lr / muon_lr"
+    assert f"missing: a0 call: {what}" in said and said.endswith("What there is: results/report/partial/index.html")
+    text = Path("results/report/partial/index.html").read_text()
+    assert what in text and "a0 base" not in said and "a1 call" not in said
+    assert "a1" in json.loads(Path("results/report/partial/metrics.json").read_text())["models"]
 
 
 def test_nothing_at_all(tmp_path: Path, monkeypatch) -> None:

@@ -34,6 +34,38 @@ def test_bad_item_names_file_line_and_field(tmp_path, bad, message):
     assert message in str(error.value)
 
 
+WINOGRANDE = {"context_options": ["Ann so Ann", "Ann so Bea"], "continuation": "left.", "gold": 0}
+HELLASWAG = {"activity_label": "Roof", "ctx": "A man sits.", "endings": ["a", "b", "c", "d"], "label": 3}
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "change", "message"),
+    [
+        (items.boolq, {"query": "q", "gold": 1}, {"gold": 2}, "'gold' is 2 of 2 choices"),
+        (items.boolq, {"query": "q", "gold": 1}, {"gold": -1}, "'gold' is -1 of 2 choices"),
+        (items.boolq, {"query": "q", "gold": 1}, {"gold": True}, "'gold' must be int, not True"),
+        (items.winogrande, WINOGRANDE, {"gold": 2}, "'gold' is 2 of 2 choices"),
+        (
+            items.winogrande,
+            WINOGRANDE,
+            {"context_options": ["a", "b", "c"]},
+            "'context_options' must hold 2 texts, not 3",
+        ),
+        (items.winogrande, WINOGRANDE, {"context_options": ["a", 1]}, "'context_options' must hold texts only"),
+        (items.hellaswag, HELLASWAG, {"endings": "abcd"}, "'endings' must be list, not 'abcd'"),
+        (items.hellaswag, HELLASWAG, {"endings": ["a", None]}, "'endings' must hold texts only"),
+        (items.hellaswag, HELLASWAG, {"label": 4}, "'label' is 4 of 4 choices"),
+        (items.hellaswag, HELLASWAG, {"ctx": None}, "'ctx' must be str, not None"),
+        (items.calls, {"messages": [], "calls": []}, {"messages": [{"role": "user"}]}, "'role' and 'content'"),
+    ],
+)
+def test_wrong_value_names_file_line_and_field(tmp_path, read, good, change, message):
+    path = write(tmp_path / "task.jsonl", [good, good | change])
+    with pytest.raises(ArtifactError, match=r"task.jsonl: line 2: the field '") as error:
+        list(read(path))
+    assert message in str(error.value)
+
+
 def test_arc_and_openbookqa(tmp_path):
     path = write(tmp_path / "x", [GOOD])
     assert list(items.arc(path)) == [
@@ -73,6 +105,9 @@ def test_piqa_labels(tmp_path):
     assert [doc["label"] for doc in items.piqa(path, labels=tmp_path / "labels")] == [0, 1]
     (tmp_path / "labels").write_text("0\n")
     with pytest.raises(ArtifactError, match="1 labels for the 2 items"):
+        list(items.piqa(path, labels=tmp_path / "labels"))
+    (tmp_path / "labels").write_text("0\ntwo\n")
+    with pytest.raises(ArtifactError, match="labels: line 2: 'two' is no label; it must be 0 or 1"):
         list(items.piqa(path, labels=tmp_path / "labels"))
 
 

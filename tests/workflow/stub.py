@@ -78,7 +78,7 @@ STAGES = {
     "claim": (["metrics", "scores", "facts"], ["out"]),
     "claims": (["claims"], ["table", "figure"]),
     "report": (
-        ["scores", "samples", "metrics", "curves", "facts", "front", "predictor", "sizes", "contamination"]
+        ["scores", "samples", "metrics", "curves", "logs", "facts", "front", "predictor", "sizes", "contamination"]
         + ["data_manifests", "manifests", "papers"],
         ["out", "table", "metrics_out"],
     ),

@@ -9,6 +9,7 @@ import yaml
 from pocketlm.compose import compose
 from pocketlm.config import ConfigError, parse
 
+OTHER = {"vocab_size": 512, "corpora": ["world_text"]}
 REFUSED = [
     # key, value, words of the message
     ("nonsense", 1, "nonsense: unknown key"),
@@ -76,6 +77,55 @@ REFUSED = [
     ("models.phonelm.inherit", {"model": "a0", "phase": "chat"}, "none of: base"),
     ("suites.world.tasks.world_owner.source", "wiki", "no source 'wiki'"),
     ("suites.world.tasks.world_owner.chance", 25, "at most 1"),
+    ("suites.world.tasks.world_owner.labels", "answers", "labels: no source 'answers'; there are: world"),
+    ("profiles.calibration", {"device": "local"}, "profiles.calibration: this name belongs to the calibration"),
+    ("sources.hub", {"kind": "hub", "repo": "a/b", "revision": "main"}, "hub.revision: 'main' is no commit (40 hex"),
+    ("tokenizers.world.corpora", [], "corpora: a tokenizer of kind bpe needs at least one corpus"),
+    ("tokenizers.small", {"kind": "compressed", "base": "small", "corpora": ["world_text"]}, "no tokenizer 'small'"),
+    ("tokenizers.small", {"kind": "compressed", "base": None, "corpora": ["world_text"]}, "small.base: no tokenizer"),
+    ("models.phonelm.architecture.kind", "imported", "path: an imported model needs the path of its Hugging Face"),
+    ("search.budget.reference", "a0", "search.budget.reference: no named model 'a0'; there are: mobilellm, phonelm"),
+    ("devices.phone", {"kind": "ssh"}, "devices.phone.host: a device of kind ssh needs its host"),
+    ("devices.local.runtime", "llamacpp", "search.device: 'local' runs llama.cpp; calibration measures torch"),
+    ("claims.deep", {"a": ["mobilellm"], "b": ["a7"]}, "claims.deep.b: no model 'a7'"),
+    ("claims.deep", {"a": [], "b": []}, "claims.deep.b: seeds [] are not those of a, []; pair models by seed"),
+    ("claims.deep", {"a": ["a0", "a1"], "b": ["phonelm"]}, "seeds [0] are not those of a, [0, 0]; pair models by seed"),
+]
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    # values that are refused only together; words of the message
+    (
+        {"plans.pretrain.rounds": 2, "plans.pretrain.round_share": 0},
+        "plans.pretrain.round_share: must be above 0 with more than one round",
+    ),
+    (
+        {"models.phonelm.architecture.kind": "imported", "models.phonelm.architecture.path": "llama"},
+        "models.phonelm.base: an imported model enters trained; set it to null",
+    ),
+    (
+        {"models.phonelm.architecture.shortcuts": 1, "models.phonelm.architecture.shortcut_ratio": 5},
+        "shortcut_ratio: 5 does not divide d_model 112",
+    ),
+    (
+        {"tokenizers.other": OTHER, "models.phonelm.architecture.tokenizer": "other"},
+        "plan pretrain reads tokens of 'world', the model's tokenizer is 'other'",
+    ),
+    (
+        {
+            "tokenizers.other": OTHER,
+            "corpora.other": {"tokenizer": "other", "parts": {"all": {"source": "world"}}},
+            "plans.other": {"corpus": "other", "seq_len": 64},
+            "models.phonelm.architecture.tokenizer": "other",
+            "models.phonelm.base": "other",
+            "models.phonelm.instruct": None,
+            "models.phonelm.call": None,
+            "models.phonelm.inherit": {"model": "mobilellm"},
+        },
+        "models.phonelm.inherit.model: 'mobilellm' has another tokenizer; both must have the same",
+    ),
+    (
+        {"numerics.world_size": 2, "numerics.compile": True},
+        "numerics.compile: is not supported with several CPU ranks; set it to false",
+    ),
 ]
 
 
@@ -104,6 +154,18 @@ def test_refused(good: dict[str, Any], key: str, value: Any, words: str) -> None
     assert message.startswith("params.yaml: ")
     assert words in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("changes, words", TOGETHER, ids=lambda value: str(value)[:40])
+def test_refused_together(good: dict[str, Any], changes: dict[str, Any], words: str) -> None:
+    """Each of the values alone passes, or is refused for another reason."""
+    data = good
+    for key, value in changes.items():
+        data = put(data, key, value)
+    with pytest.raises(ConfigError) as caught:
+        parse(data, "params.yaml")
+    assert str(caught.value).startswith("params.yaml: ") and words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_inheritance_in_a_circle_is_refused(good: dict[str, Any]) -> None:

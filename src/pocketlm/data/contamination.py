@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketlm.artifacts import read_jsonl
+from pocketlm.artifacts import ArtifactError, read_jsonl
 
 N = 13
 EXAMPLES = 10
@@ -43,10 +43,22 @@ def item_text(row: Any) -> str:
     return " ".join(parts)
 
 
+def checked(row: Any, where: str) -> Any:
+    """The row, after it was found to be a text or a task item."""
+    if not isinstance(row, (str, dict)):
+        raise ArtifactError(f"{where}: an item is an object with fields or a text, not {row!r}")
+    messages = row.get("messages", []) if isinstance(row, dict) else []
+    if not isinstance(messages, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("content"), str) for m in messages
+    ):
+        raise ArtifactError(f"{where}: the field 'messages' must hold messages with 'role' and 'content'")
+    return row
+
+
 def read_items(path: Path) -> list[str]:
-    """The items of a task file: jsonl rows, or the lines of a plain text file."""
+    """The items of a task file: jsonl rows, or the lines of a plain text file. Raises ArtifactError naming the line."""
     if path.suffix in (".jsonl", ".json"):
-        return [item_text(row) for row in read_jsonl(path)]
+        return [item_text(checked(row, f"{path}: line {number}")) for number, row in enumerate(read_jsonl(path), 1)]
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 

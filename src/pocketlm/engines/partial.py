@@ -10,11 +10,20 @@ from pathlib import Path
 from pocketlm.engines import graph
 from pocketlm.engines.closure import ROOT
 
+TRAININGS = ("pretrain", "pretrain_inherited", "instruct", "call")
+
+
+def training_logs(config: graph.base.Config) -> list[str]:
+    """Logs of the trainings: a diverged one has no other output."""
+    return [f"results/logs/{stage}-{model}.log" for model in config["models"] for stage in TRAININGS]
+
+
 FILES = {
     "scores": graph.everything.scores,
     "samples": graph.everything.samples,
     "metrics": graph.everything.metrics,
     "curves": graph.everything.curves,
+    "logs": training_logs,
     "facts": graph.everything.profile_facts,
     "front": graph.everything.front,
     "predictor": graph.everything.predictor,

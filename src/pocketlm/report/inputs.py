@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pocketlm import artifacts
 
 Row = dict[str, Any]
+PHASE = {"pretrain": "base", "pretrain_inherited": "base", "instruct": "instruct", "call": "call"}  # of a log
 
 
 @dataclass
@@ -37,18 +39,22 @@ class Inputs:
     manifests: dict[str, Row] = field(default_factory=dict)
     front: Row = field(default_factory=dict)
     predictor: Row = field(default_factory=dict)
+    diverged: dict[tuple[str, str], str] = field(default_factory=dict)  # (model, phase) -> step, batch and loss
     hashes: dict[str, str] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
 
-    def read(self, path: str) -> Any:
-        """A JSON file, or None with a note when it is absent or damaged."""
+    def read(self, path: str, reader: Callable[[str], Any] = artifacts.read_json) -> Any:
+        """What ``reader`` (of JSON, if not said) gets from a file, or None with a note when it is absent or damaged."""
         if not Path(path).is_file():
             self.missing.append(Missing(path, "was not made"))
             return None
         try:
-            data = artifacts.read_json(path)
+            data = reader(path)
         except artifacts.ArtifactError as error:
             self.missing.append(Missing(path, str(error)))
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            self.missing.append(Missing(path, f"damaged ({error}); delete it and run snakemake again"))
             return None
         self.hashes[path] = artifacts.sha256(path)
         return data
@@ -82,6 +88,8 @@ def read_all(paths: dict[str, Iterable[str]]) -> Inputs:
             inputs.metrics[Path(path).parent.name, stem(path)] = data
     for path in paths.get("curves", ()):
         _read_curve(inputs, path)
+    for path in paths.get("logs", ()):
+        _read_log(inputs, path)
     for path in paths.get("sizes", ()):
         for name, sizes in (inputs.read(path) or {}).items():
             inputs.sizes[stem(path), name] = sizes
@@ -117,20 +125,29 @@ def _read_fact(inputs: Inputs, path: str) -> None:
 
 def _read_samples(inputs: Inputs, path: str) -> None:
     """Per-item values, for differences paired by item."""
-    if not Path(path).is_file():
-        inputs.missing.append(Missing(path, "was not made"))
-        return
-    inputs.hashes[path] = artifacts.sha256(path)
-    for row in artifacts.read_jsonl(path):
-        key = (row.get("model", stem(path)), row["phase"], row["scheme"])
+
+    def keyed(path: str) -> list[tuple[tuple[str, str, str], Row]]:
+        rows = artifacts.read_jsonl(path)
+        return [((row.get("model", stem(path)), row["phase"], row["scheme"]), row) for row in rows]
+
+    for key, row in inputs.read(path, keyed) or ():
         inputs.samples.setdefault(key, []).append(row)
 
 
+def _read_log(inputs: Inputs, path: str) -> None:
+    """How the training of ``results/logs/STAGE-MODEL.log`` diverged, if it did."""
+    stage, _, model = stem(path).partition("-")
+    found = re.search(r"diverged at step \d.*", Path(path).read_text(encoding="utf-8", errors="replace"))
+    if found and stage in PHASE:
+        inputs.diverged[model, PHASE[stage]] = found[0]
+
+
 def _read_curve(inputs: Inputs, path: str) -> None:
-    if not Path(path).is_file():
-        inputs.missing.append(Missing(path, "was not made"))
-        return
-    inputs.hashes[path] = artifacts.sha256(path)
+    rows = inputs.read(path, _curve)
+    if rows is not None:
+        inputs.curves[Path(path).parent.name, stem(path)] = rows
+
+
+def _curve(path: str) -> list[dict[str, float]]:
     with Path(path).open(encoding="utf-8", newline="") as stream:
-        rows = [{k: float(v) for k, v in row.items() if k and v not in ("", None)} for row in csv.DictReader(stream)]
-    inputs.curves[Path(path).parent.name, stem(path)] = rows
+        return [{k: float(v) for k, v in row.items() if k and v not in ("", None)} for row in csv.DictReader(stream)]

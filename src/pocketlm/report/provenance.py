@@ -20,8 +20,7 @@ def training_table(view: View) -> Table | None:
             metrics = view.inputs.metrics.get((model, phase))
             if metrics is None:
                 continue
-            loss = "diverged" if metrics.get("diverged") else fixed(metrics.get("train_loss"), 3)
-            numbers = count(metrics.get("params")), count(metrics.get("tokens")), loss
+            numbers = count(metrics.get("params")), count(metrics.get("tokens")), fixed(metrics.get("train_loss"), 3)
             bits = Cell(fixed(metrics.get("val_bits_per_byte"), 4), css="strong")
             table.add(Cell(model, css=view.css(model) + " model"), phase, *numbers, bits)
     return table if table.rows else None

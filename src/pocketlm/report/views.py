@@ -120,14 +120,11 @@ def note_missing(params: Params, inputs: Inputs) -> None:
     for model, entry in params.models.items():
         for phase in PHASES:
             if getattr(entry, phase) and (model, phase) not in inputs.metrics and f"{model}/{phase}." not in named:
-                inputs.missing.append(Missing(f"{model} {phase}", "no training result"))
+                why = inputs.diverged.get((model, phase), "no training result")
+                inputs.missing.append(Missing(f"{model} {phase}", why))
         for suite in params.suites:
             scored = any(row["model"] == model and row["suite"] == suite for row in inputs.scores)
             if not scored and f"{suite}/{model}." not in named:
                 inputs.missing.append(Missing(f"{model} on {suite}", "no scores"))
-    for (model, phase), metrics in sorted(inputs.metrics.items()):
-        if metrics.get("diverged"):
-            where = f" at step {metrics['step']}" if "step" in metrics else ""
-            inputs.missing.append(Missing(f"{model} {phase}", f"its training diverged{where}"))
     if params.search.enabled and not inputs.front and "front.json" not in named:
         inputs.missing.append(Missing("search", "no front"))

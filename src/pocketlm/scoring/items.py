@@ -13,25 +13,51 @@ from pocketlm.data.droidcall import call_items
 from pocketlm.data.readers import find_file
 
 Doc = dict[str, Any]
-CHECKED = {"gold": int, "label": int, "query": str, "choices": list, "messages": list, "calls": list}
+ANSWERS = {"gold": int, "label": int}
+TEXTS = dict.fromkeys(("query", "ctx", "activity_label", "continuation", "goal", "sol1", "sol2"), str)
+OPTIONS = dict.fromkeys(("choices", "endings", "context_options"), list)
+CHECKED: dict[str, type] = {**ANSWERS, **TEXTS, **OPTIONS, "messages": list, "calls": list}
 
 
-def rows(path: Path, fields: Iterable[str]) -> Iterator[Doc]:
-    """The rows of a jsonl task file. Raises ArtifactError naming file, line and field of a missing or wrong one."""
+def rows(path: Path, fields: Iterable[str], count: int | None = None) -> Iterator[Doc]:
+    """The rows of a jsonl task file; the task has ``count`` options where it is fixed.
+
+    Raises ArtifactError naming file, line and field of a missing or wrong one.
+    """
+    fields = tuple(fields)
     for number, row in enumerate(read_jsonl(path), 1):
         for name in fields:
             if not isinstance(row, dict) or name not in row:
                 raise ArtifactError(f"{path}: line {number}: the field '{name}' is missing; a task item needs it")
-            kind = CHECKED.get(name)
-            if kind is not None and not isinstance(row[name], kind):
-                raise ArtifactError(
-                    f"{path}: line {number}: the field '{name}' must be {kind.__name__}, not {row[name]!r}"
-                )
-        if "choices" in row and "gold" in row and not 0 <= row["gold"] < len(row["choices"]):
-            raise ArtifactError(
-                f"{path}: line {number}: the field 'gold' is {row['gold']} of {len(row['choices'])} choices"
-            )
+            if problem := wrong(name, row[name], count):
+                raise ArtifactError(f"{path}: line {number}: the field '{name}' {problem}")
+        options = next((len(row[name]) for name in fields if name in OPTIONS), count)
+        for name in set(fields) & ANSWERS.keys() if options is not None else ():
+            if not 0 <= row[name] < options:
+                raise ArtifactError(f"{path}: line {number}: the field '{name}' is {row[name]} of {options} choices")
         yield row
+
+
+def wrong(name: str, value: Any, count: int | None) -> str | None:
+    """What is wrong with the value of a field."""
+    kind = CHECKED.get(name)
+    if kind is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+        return f"must be {kind.__name__}, not {value!r}"
+    if name in OPTIONS:
+        if not all(isinstance(option, str) for option in value):
+            return f"must hold texts only, not {value!r}"
+        if count is not None and len(value) != count:
+            return f"must hold {count} texts, not {len(value)}"
+    if name == "messages" and not is_dialogue(value):
+        return "must hold messages with 'role' and 'content'"
+    return None
+
+
+def is_dialogue(messages: Any) -> bool:
+    """Whether every message has a role and a text."""
+    return isinstance(messages, list) and all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
+    )
 
 
 def multiple_choice(path: Path, **_: Any) -> Iterator[Doc]:
@@ -57,14 +83,14 @@ def openbookqa(path: Path, **_: Any) -> Iterator[Doc]:
 
 def boolq(path: Path, **_: Any) -> Iterator[Doc]:
     """BoolQ's passage, question (without its question mark) and label."""
-    for row in rows(path, ("query", "gold")):
+    for row in rows(path, ("query", "gold"), 2):
         passage, _, question = row["query"].removeprefix("Passage: ").partition("\nQuestion: ")
         yield {"passage": passage, "question": question.removesuffix("?"), "label": row["gold"]}
 
 
 def winogrande(path: Path, **_: Any) -> Iterator[Doc]:
     """WinoGrande's sentence with a blank, both options, and the answer."""
-    for row in rows(path, ("context_options", "continuation", "gold")):
+    for row in rows(path, ("context_options", "continuation", "gold"), 2):
         first, second = row["context_options"]
         words = 0
         while words < min(len(first), len(second)) and first[words] == second[words]:
@@ -96,6 +122,9 @@ def piqa(path: Path, labels: Path | None = None, **_: Any) -> Iterator[Doc]:
     items = list(rows(path, ("goal", "sol1", "sol2")))
     if len(items) != len(gold):
         raise ArtifactError(f"{labels}: {len(gold)} labels for the {len(items)} items of {path}")
+    odd = next(((number, label) for number, label in enumerate(gold, 1) if label not in ("0", "1")), None)
+    if odd:
+        raise ArtifactError(f"{labels}: line {odd[0]}: {odd[1]!r} is no label; it must be 0 or 1")
     for row, label in zip(items, gold, strict=True):
         yield {"goal": row["goal"], "sol1": row["sol1"], "sol2": row["sol2"], "label": int(label)}
 

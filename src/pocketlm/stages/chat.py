@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def fitting(chat: Chat, system: Turns, turns: Turns, args: argparse.Namespace, size: int) -> tuple[Turns, list[int]]:
-    """(the turns that stay, ids of the prompt): the oldest questions go, with their answers, until the next fits.
+    """(the turns that stay, ids of the prompt): the oldest questions go, with their answers, until one more fits.
 
     The system turn, the tools and the last question stay. An answer is promised at most half of the context.
     """

@@ -80,7 +80,8 @@ def find(model: str, phase: str | None, scheme: str, results: Path) -> Path:
 def stream(decoder: Decoder, chat: Chat, ids: list[int], args: argparse.Namespace) -> Iterator[str]:
     """Pieces of text as tokens come; a character of several tokens comes when it is whole.
 
-    Prompt and answer share the context: the answer gets what is left, at least one token. What is cut is said.
+    Prompt and answer share the context: the answer gets what the prompt leaves, at least one token.
+    What is cut is said.
     """
     from pocketlm.model.generate import stream as tokens
 

@@ -12,6 +12,7 @@ OPTIONS = {
     "samples": "results/scores/SUITE/M.samples.jsonl, for differences paired by item",
     "metrics": "results/models/M/PHASE.metrics.json",
     "curves": "results/models/M/PHASE.curve.csv",
+    "logs": "results/logs/STAGE-M.log of trainings that failed: how one diverged is shown",
     "facts": "results/facts/DEVICE/*.json",
     "front": "results/search/front.json",
     "predictor": "results/search/predictor.json",
