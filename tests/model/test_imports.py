@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from model_shapes import OPTIONS, VOCAB, make
 from safetensors.torch import load_file, save_file
 
 from pocketlm.artifacts import ArtifactError
-from pocketlm.model.imports import import_folder, to_foreign
+from pocketlm.model.imports import import_folder, read_config, to_foreign
 
 ARCHES: dict[str, dict[str, Any]] = {
     "llama": {"head_dim": 20, "tied": False},
@@ -74,6 +75,53 @@ def test_mobilellm_ties_although_its_config_says_untied(tmp_path: Path) -> None:
         import_folder(tmp_path)
 
 
+# configs/125M/config.json of the authors' repository at 1e67bf6, key by key
+MOBILELLM_125M = {
+    "architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 1, "eos_token_id": 2,
+    "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.02, "intermediate_size": 1536,
+    "max_position_embeddings": 2048, "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30,
+    "num_key_value_heads": 3, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 10000.0,
+    "tie_word_embeddings": False, "torch_dtype": "float16", "transformers_version": "4.34.1", "use_cache": True,
+    "vocab_size": 32000,
+}  # fmt: skip
+FLAGS = {"share_embedding": True, "layer_sharing": False}  # what the hub's copy adds to it
+# values of its released code; the names are those of its own training configuration and of transformers
+PHONELM_1_5B = {
+    "model_type": "phonelm", "vocab_size": 49152, "hidden_size": 2560, "intermediate_size": 6816,
+    "num_hidden_layers": 19, "hidden_act": "relu", "num_attention_heads": 16, "num_key_value_heads": 16,
+    "max_position_embeddings": 2048, "initializer_range": 0.02, "rms_norm_eps": 1e-06, "rope_theta": 10000.0,
+    "rope_scaling": None, "attention_bias": False, "attention_dropout": 0.0, "tie_word_embeddings": True,
+    "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """A shape of conf/model, without what says nothing where there are no shortcuts."""
+    text = (Path(__file__).parents[2] / "conf" / "model" / f"{name}.yaml").read_text(encoding="utf-8")
+    return {key: value for key, value in yaml.safe_load(text).items() if key not in ("kind", "shortcut_ratio")}
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (MOBILELLM_125M | FLAGS, "mobilellm_125m"),
+        (MOBILELLM_125M | FLAGS | {"model_type": "mobilellm"}, "mobilellm_125m"),
+        (MOBILELLM_125M | FLAGS | {"model_type": "mobilellm", "layer_sharing": True}, "mobilellm_ls_125m"),
+        (PHONELM_1_5B, "phonelm_1_5b"),
+    ],
+)
+def test_published_configs_are_the_shipped_shapes(config: dict[str, Any], name: str) -> None:
+    arch, vocab_size = read_config(config, "config.json")
+    assert vocab_size == config["vocab_size"]
+    assert {key: getattr(arch, key) for key in shipped(name)} == shipped(name)
+
+
+def test_mobilellms_own_config_says_untied() -> None:
+    """The trap: without the flags of its code its config.json is another model, with a head of 18 M parameters."""
+    arch, _ = read_config(MOBILELLM_125M, "config.json")
+    assert {key for key, value in shipped("mobilellm_125m").items() if getattr(arch, key) != value} == {"tied"}
+
+
 def test_mobilellm_sharing_must_be_said(tmp_path: Path) -> None:
     foreign(tmp_path, "mobilellm", {"layer_sharing": None})
     with pytest.raises(ArtifactError, match="layer_sharing is missing"):
@@ -81,6 +129,14 @@ def test_mobilellm_sharing_must_be_said(tmp_path: Path) -> None:
     for value, sharing in ((True, 2), (False, 1)):
         foreign(tmp_path, "mobilellm", {"layer_sharing": value})
         assert import_folder(tmp_path)[1].sharing == sharing
+
+
+@pytest.mark.parametrize("value", [3, 1, "true"])
+def test_a_sharing_that_is_no_flag_is_refused(value: Any, tmp_path: Path) -> None:
+    """3 executions of a block would have become 2."""
+    foreign(tmp_path, "mobilellm", {"layer_sharing": value})
+    with pytest.raises(ArtifactError, match=f"layer_sharing={value!r}"):
+        import_folder(tmp_path)
 
 
 def test_mobilellm_weights_under_a_stock_llama_config_are_refused(tmp_path: Path) -> None:
@@ -112,6 +168,10 @@ def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     [
         ({"attention_bias": True}, "attention_bias=True"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_scaling='yarn'"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling='linear'"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "rope_parameters": None}, "rope_scaling='llama3'"),
+        ({"partial_rotary_factor": 0.25}, "partial_rotary_factor=0.25"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor=0.5"),
         ({"hidden_act": "tanh"}, "hidden_act='tanh'"),
         ({"model_type": "gpt2"}, "model_type 'gpt2'"),
         ({"vocab_size": None}, "'vocab_size' is missing"),
