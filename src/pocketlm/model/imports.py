@@ -199,6 +199,8 @@ def to_foreign(arch: Architecture, vocab_size: int, layout: str) -> dict[str, An
         raise refuse(where, "activation", arch.activation, "PhoneLM's layout has silu, relu and gelu")
     if arch.d_model != arch.n_heads * arch.head_dim and layout != "llama":
         raise refuse(where, "head_dim", arch.head_dim, f"the {layout} layout has d_model / n_heads only")
+    if arch.d_model % arch.n_heads:
+        raise refuse(where, "n_heads", arch.n_heads, f"it must divide d_model ({arch.d_model}) in the {layout} layout")
     from pocketlm.model.folder import llama_config
 
     config = {**llama_config(arch, vocab_size), "model_type": layout, "hidden_act": arch.activation}
