@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from model_shapes import OPTIONS, VOCAB, make
 from safetensors.torch import load_file, save_file
 
 from pocketlm.artifacts import ArtifactError
-from pocketlm.model.imports import import_folder, to_foreign
+from pocketlm.cli import main
+from pocketlm.model.folder import load_model, save_model
+from pocketlm.model.imports import import_folder, read_config, to_foreign
 
 ARCHES: dict[str, dict[str, Any]] = {
     "llama": {"head_dim": 20, "tied": False},
@@ -30,6 +33,60 @@ def foreign(folder: Path, layout: str, changes: dict[str, Any] | None = None, **
     (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
     save_file({k: v.contiguous() for k, v in decoder.state_dict().items()}, folder / "model.safetensors")
     return decoder
+
+
+def ours(folder: Path, **options: Any) -> Any:
+    """A model folder of ours in bf16 with a tokenizer, and its tensors."""
+    from tokenizers import Tokenizer, models
+
+    tokenizer = folder.parent / "tokenizer"
+    tokenizer.mkdir()
+    Tokenizer(models.BPE(vocab={chr(33 + i): i for i in range(VOCAB)}, merges=[])).save(
+        str(tokenizer / "tokenizer.json")
+    )
+    decoder = make(**options)
+    save_model(decoder.state_dict(), decoder.arch, VOCAB, tokenizer, folder, "base")
+    return decoder
+
+
+@pytest.mark.parametrize("layout", ARCHES)
+def test_export_and_import_is_bit_exact(layout: str, tmp_path: Path) -> None:
+    decoder = ours(tmp_path / "m", **ARCHES[layout])
+    assert main(["export", str(tmp_path / "m"), "--layout", layout, "--out", str(tmp_path / "x")]) == 0
+    state, arch, vocab_size = import_folder(tmp_path / "x")
+    before = load_file(tmp_path / "m" / "model.safetensors")
+    assert vocab_size == VOCAB and state.keys() == before.keys()
+    assert all(t.dtype == torch.bfloat16 and torch.equal(t, before[n]) for n, t in state.items())
+    same = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "activation", "tied", "sharing")
+    for key in (*same, "rope_int8", "rope_theta", "norm_eps", "max_seq_len"):
+        assert getattr(arch, key) == getattr(decoder.arch, key), key
+    written = {path.name for path in (tmp_path / "x").iterdir()}
+    assert written == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
+
+
+def test_an_exported_llama_is_transformers_own(tmp_path: Path, ids: torch.Tensor) -> None:
+    import transformers
+
+    ours(tmp_path / "m", head_dim=20, tied=False)
+    assert main(["export", str(tmp_path / "m"), "--layout", "llama", "--out", str(tmp_path / "x")]) == 0
+    llama = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "x", dtype=torch.float32)
+    decoder = load_model(tmp_path / "m")[0]
+    assert type(llama) is transformers.LlamaForCausalLM
+    torch.testing.assert_close(llama(ids).logits, decoder.logits(decoder(ids)), atol=1e-5, rtol=1e-5)
+
+
+def test_export_refuses_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours(tmp_path / "m", sharing=2, n_layers=2)
+    arguments = ["export", str(tmp_path / "m"), "--layout", "llama", "--out", str(tmp_path / "x")]
+    assert main(arguments) == 1
+    assert "sharing=2 cannot be expressed" in capsys.readouterr().err and not (tmp_path / "x").exists()
+    (tmp_path / "x").mkdir()
+    assert main(arguments) == 1
+    assert "exists already" in capsys.readouterr().err
+    about = json.loads((tmp_path / "m" / "pocketlm.json").read_text())
+    (tmp_path / "m" / "pocketlm.json").write_text(json.dumps(about | {"scheme": "int4"}))
+    assert main([*arguments[:-1], str(tmp_path / "y")]) == 1
+    assert "scheme='int4' cannot be expressed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("layout", ARCHES)
@@ -74,6 +131,53 @@ def test_mobilellm_ties_although_its_config_says_untied(tmp_path: Path) -> None:
         import_folder(tmp_path)
 
 
+# configs/125M/config.json of the authors' repository at 1e67bf6, key by key
+MOBILELLM_125M = {
+    "architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 1, "eos_token_id": 2,
+    "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.02, "intermediate_size": 1536,
+    "max_position_embeddings": 2048, "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30,
+    "num_key_value_heads": 3, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 10000.0,
+    "tie_word_embeddings": False, "torch_dtype": "float16", "transformers_version": "4.34.1", "use_cache": True,
+    "vocab_size": 32000,
+}  # fmt: skip
+FLAGS = {"share_embedding": True, "layer_sharing": False}  # what the hub's copy adds to it
+# values of its released code; the names are those of its own training configuration and of transformers
+PHONELM_1_5B = {
+    "model_type": "phonelm", "vocab_size": 49152, "hidden_size": 2560, "intermediate_size": 6816,
+    "num_hidden_layers": 19, "hidden_act": "relu", "num_attention_heads": 16, "num_key_value_heads": 16,
+    "max_position_embeddings": 2048, "initializer_range": 0.02, "rms_norm_eps": 1e-06, "rope_theta": 10000.0,
+    "rope_scaling": None, "attention_bias": False, "attention_dropout": 0.0, "tie_word_embeddings": True,
+    "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """A shape of conf/model, without what says nothing where there are no shortcuts."""
+    text = (Path(__file__).parents[2] / "conf" / "model" / f"{name}.yaml").read_text(encoding="utf-8")
+    return {key: value for key, value in yaml.safe_load(text).items() if key not in ("kind", "shortcut_ratio")}
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (MOBILELLM_125M | FLAGS, "mobilellm_125m"),
+        (MOBILELLM_125M | FLAGS | {"model_type": "mobilellm"}, "mobilellm_125m"),
+        (MOBILELLM_125M | FLAGS | {"model_type": "mobilellm", "layer_sharing": True}, "mobilellm_ls_125m"),
+        (PHONELM_1_5B, "phonelm_1_5b"),
+    ],
+)
+def test_published_configs_are_the_shipped_shapes(config: dict[str, Any], name: str) -> None:
+    arch, vocab_size = read_config(config, "config.json")
+    assert vocab_size == config["vocab_size"]
+    assert {key: getattr(arch, key) for key in shipped(name)} == shipped(name)
+
+
+def test_mobilellms_own_config_says_untied() -> None:
+    """The trap: without the flags of its code its config.json is another model, with a head of 18 M parameters."""
+    arch, _ = read_config(MOBILELLM_125M, "config.json")
+    assert {key for key, value in shipped("mobilellm_125m").items() if getattr(arch, key) != value} == {"tied"}
+
+
 def test_mobilellm_sharing_must_be_said(tmp_path: Path) -> None:
     foreign(tmp_path, "mobilellm", {"layer_sharing": None})
     with pytest.raises(ArtifactError, match="layer_sharing is missing"):
@@ -81,6 +185,14 @@ def test_mobilellm_sharing_must_be_said(tmp_path: Path) -> None:
     for value, sharing in ((True, 2), (False, 1)):
         foreign(tmp_path, "mobilellm", {"layer_sharing": value})
         assert import_folder(tmp_path)[1].sharing == sharing
+
+
+@pytest.mark.parametrize("value", [3, 1, "true"])
+def test_a_sharing_that_is_no_flag_is_refused(value: Any, tmp_path: Path) -> None:
+    """3 executions of a block would have become 2."""
+    foreign(tmp_path, "mobilellm", {"layer_sharing": value})
+    with pytest.raises(ArtifactError, match=f"layer_sharing={value!r}"):
+        import_folder(tmp_path)
 
 
 def test_mobilellm_weights_under_a_stock_llama_config_are_refused(tmp_path: Path) -> None:
@@ -112,6 +224,10 @@ def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     [
         ({"attention_bias": True}, "attention_bias=True"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_scaling='yarn'"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling='linear'"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "rope_parameters": None}, "rope_scaling='llama3'"),
+        ({"partial_rotary_factor": 0.25}, "partial_rotary_factor=0.25"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor=0.5"),
         ({"hidden_act": "tanh"}, "hidden_act='tanh'"),
         ({"model_type": "gpt2"}, "model_type 'gpt2'"),
         ({"vocab_size": None}, "'vocab_size' is missing"),
@@ -146,6 +262,7 @@ def test_what_a_layout_cannot_express_is_refused(options: str, layout: str, opti
         ({"head_dim": 32}, "mobilellm", "head_dim=32"),
         ({"sharing": 3}, "mobilellm", "sharing=3"),
         ({"activation": "relu2", "rope_int8": True}, "phonelm", "activation='relu2'"),
+        ({"n_heads": 5, "n_kv_heads": 5}, "llama", "n_heads=5"),
     ],
 )
 def test_a_value_that_a_layout_cannot_express_is_refused(change: dict[str, Any], layout: str, option: str) -> None:

@@ -12,8 +12,9 @@ HEADS = ["claim", "paper", "published", "ours", "accuracy, points", "sign", "par
 NUMBERS = {"ours", "accuracy, points", "parameters"}
 LEGEND = """\
 Ours: validation bits per byte that the second side saves (positive: it is better), or how many times faster it is;
-mean over {n} seeds paired by seed, ± standard error (of a speed: the spread of the repeats). Sign: *not resolved* where
-the 95 % interval (Student) holds 0. Accuracy: mean over the suite's tasks. Parameters: of the first and second side.
+mean over {n} seeds paired by seed, ± standard error. Sign: *not resolved* where Student's 95 % interval holds 0.
+A speed is measured once: ± is the interquartile range of its repeats, and its sign is resolved beyond that.
+Accuracy: mean over the suite's tasks. Parameters: of the first and second side.
 """
 
 

@@ -25,9 +25,6 @@ PLOTS = {
 }
 
 
-TABLES = ("results/report/table.csv", "results/claims/table.md")  # committed to git
-
-
 def is_metric(path: str) -> bool:
     """Small JSON tables that are committed to git and shown by ``dvc metrics``."""
     return path.endswith(".metrics.json") or path == "results/report/metrics.json"
@@ -36,6 +33,11 @@ def is_metric(path: str) -> bool:
 def is_plot(path: str) -> bool:
     """Curves that are committed to git and shown by ``dvc plots``."""
     return path.endswith(".curve.csv")
+
+
+def is_table(path: str) -> bool:
+    """Small results that are committed to git: the table of scores, and claims with their values, table and figure."""
+    return path == "results/report/table.csv" or path.startswith("results/claims/")
 
 
 def command(job: Job, snakefile: str) -> str:
@@ -50,7 +52,7 @@ def stage(job: Job, snakefile: str) -> dict[str, Any]:
     if job.keys:
         entry["params"] = sorted(set(job.keys))
     outs = sorted(path for path in job.outputs if not is_metric(path) and not is_plot(path))
-    entry["outs"] = [{path: {"cache": False}} if path in TABLES else path for path in outs]
+    entry["outs"] = [{path: {"cache": False}} if is_table(path) else path for path in outs]
     for section, chosen in (("metrics", is_metric), ("plots", is_plot)):
         paths = sorted(filter(chosen, job.outputs))
         if paths:

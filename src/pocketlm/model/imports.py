@@ -84,6 +84,7 @@ def read_config(config: Mapping[str, Any], where: str) -> tuple[Architecture, in
             raise refuse(where, option, config[option], "the decoder has no biases")
     if config.get("attention_dropout"):
         raise refuse(where, "attention_dropout", config["attention_dropout"], "set it to 0.0; it acts in training only")
+    whole_rotation(config, where)
     try:
         return shape(config, layout, where), int(config["vocab_size"])
     except KeyError as error:
@@ -135,16 +136,30 @@ def sharing(config: Mapping[str, Any], layout: str, where: str) -> int:
             f"{where}: layer_sharing is missing, and MobileLLM's own scripts disagree about it; "
             "write true (LS models) or false into config.json"
         )
+    if not isinstance(config["layer_sharing"], bool):
+        raise refuse(
+            where, "layer_sharing", config["layer_sharing"], "true (each block twice) or false can be imported"
+        )
     return 2 if config["layer_sharing"] else 1
 
 
 def theta(config: Mapping[str, Any], where: str) -> float:
-    """RoPE's base, of transformers 4 (``rope_theta``) or 5 (``rope_parameters``). Scaling is refused."""
-    parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind != "default":
-        raise refuse(where, "rope_scaling", kind, "only unscaled RoPE can be imported")
-    return float(parameters.get("rope_theta", config.get("rope_theta", 10000.0)))
+    """RoPE's base, of transformers 4 (``rope_theta``) or 5 (``rope_parameters``). Scaling is refused in both."""
+    base = config.get("rope_theta", 10000.0)
+    for part in (config.get("rope_scaling"), config.get("rope_parameters")):
+        kind = (part or {}).get("rope_type", (part or {}).get("type", "default"))
+        if kind != "default":
+            raise refuse(where, "rope_scaling", kind, "only unscaled RoPE can be imported")
+        base = (part or {}).get("rope_theta", base)
+    return float(base)
+
+
+def whole_rotation(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a rotation of a part of each head: ours turns all of its channels."""
+    for part in (config, config.get("rope_parameters") or {}):
+        share = part.get("partial_rotary_factor")
+        if share not in (None, 1.0):
+            raise refuse(where, "partial_rotary_factor", share, "RoPE turns whole heads here")
 
 
 def from_foreign(state: Mapping[str, Any], arch: Architecture, vocab_size: int, where: str) -> dict[str, Any]:
@@ -184,6 +199,8 @@ def to_foreign(arch: Architecture, vocab_size: int, layout: str) -> dict[str, An
         raise refuse(where, "activation", arch.activation, "PhoneLM's layout has silu, relu and gelu")
     if arch.d_model != arch.n_heads * arch.head_dim and layout != "llama":
         raise refuse(where, "head_dim", arch.head_dim, f"the {layout} layout has d_model / n_heads only")
+    if arch.d_model % arch.n_heads:
+        raise refuse(where, "n_heads", arch.n_heads, f"it must divide d_model ({arch.d_model}) in the {layout} layout")
     from pocketlm.model.folder import llama_config
 
     config = {**llama_config(arch, vocab_size), "model_type": layout, "hidden_act": arch.activation}
