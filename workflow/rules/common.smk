@@ -5,17 +5,18 @@ import os
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
-from pocketlm.engines import graph, lock
+from pocketlm.engines import graph, lock, orphan
 from pocketlm.engines.closure import code
 from pocketlm.engines.scheduler_words import listen
 
-if workflow.is_main_process:
-    lock.clear_killed(Path("."))
+STARTERS = orphan.starters() if workflow.is_main_process else []
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
 try:
+    if workflow.is_main_process:
+        lock.clear_killed(Path("."))
     check_params(config, "params.yaml")
-except ConfigError as error:
+except (ArtifactError, ConfigError) as error:
     raise WorkflowError(str(error)) from None
 
 # A graph of thousands of jobs is no garbage, nor is what Snakemake has imported: to look through it again and again
@@ -31,7 +32,7 @@ DEPLOYED = bool(workflow.deployment_settings and workflow.deployment_settings.de
 OURS = f'PATH="{os.path.dirname(sys.executable)}:$PATH"'
 shell.prefix(
     f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive TQDM_DISABLE=1; '
-    + "export POCKETLM_ENGINE=$PPID; "  # a stage ends with its engine: engines/orphan.py
+    + f'export {orphan.VARIABLE}="{" ".join([*STARTERS, orphan.name()])}"; '  # a stage ends with its engines
     + ('pocketlm() {{ python -m pocketlm "$@"; }}; ' if DEPLOYED else f"export {OURS}; ")
 )
 
@@ -105,6 +106,7 @@ def one_of(names):
 
 def be_alone():
     """Refuse to run beside another writer of this run folder; Snakemake's own lock lets some pass."""
+    orphan.end_with_starter()
     try:
         lock.keep(Path("."), "snakemake")
     except ArtifactError as error:

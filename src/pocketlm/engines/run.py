@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pocketlm.artifacts import ArtifactError
-from pocketlm.engines import store
+from pocketlm.engines import orphan, store
 from pocketlm.engines.closure import ROOT
 from pocketlm.engines.dag import need_params
 from pocketlm.engines.record import record
@@ -25,7 +25,7 @@ LOOKS = {"-n", "--dry-run", "--dryrun", "--unlock", "--summary", "--dag", "--rul
 def snakemake(folder: Path, *arguments: str) -> int:
     """Run Snakemake in a run folder; returns its exit status. An interrupt is Snakemake's to handle, not ours."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src"), orphan.VARIABLE: orphan.name()}
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), *arguments]
     process = subprocess.Popen(command, cwd=folder, env=own)
     before = {
