@@ -1,5 +1,6 @@
 # Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph/.
 import gc
+import inspect
 import os
 
 from pocketlm.artifacts import ArtifactError
@@ -56,9 +57,16 @@ wildcard_constraints:
     shard=r"\d+",
 
 
+def plain(function):
+    """Keep a function's signature with it: Snakemake asks for it at each call, a twentieth of a large dry run."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def sel(*keys):
     """Parameters by dotted key, for ``params``; a key may be a function of the wildcards."""
 
+    @plain
     def select(wildcards):
         names = []
         for key in keys:
@@ -72,6 +80,7 @@ def sel(*keys):
 def of(function, *wildcard_names):
     """``function(config, <values of these wildcards>)`` as an input or key function."""
 
+    @plain
     def call(wildcards):
         return function(config, *(wildcards[name] for name in wildcard_names))
 
@@ -81,6 +90,7 @@ def of(function, *wildcard_names):
 def option(flag, name):
     """``flag PATHS`` where the input of this name is not empty."""
 
+    @plain
     def text(wildcards, input):
         paths = input.get(name) or []
         return " ".join([flag, *([paths] if isinstance(paths, str) else paths)]) if paths else ""
@@ -93,6 +103,7 @@ def lists(names, **renamed):
     flags = {**{name: name for name in names.split()}, **renamed}
     options = [option(f"--{flag}", name) for flag, name in flags.items()]
 
+    @plain
     def text(wildcards, input):
         return " ".join(filter(None, (one(wildcards, input) for one in options)))
 
