@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from pocketlm.artifacts import write_text
-from pocketlm.config import Architecture, ConfigError, Model, Params, load, parse
+from pocketlm.config import Architecture, ConfigError, Model, Params, again, load, parse
 from pocketlm.deployable import OPTIONS, refusal, unsupported
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -158,8 +158,8 @@ def check(path: Path) -> None:
     differs = next(
         (f"{found.strip()!r} instead of {want.strip()!r}" for found, want in lines if found != want), "length"
     )
-    again = " ".join(["pocketlm compose", f"recipe={params._recipe}", *params._overrides, f"--into {path.parent}"])
-    raise ConfigError(f"{path}: not what its recipe composes to: {differs}; write it again with: {again}")
+    command = again({"_recipe": params._recipe, "_overrides": params._overrides}, str(path))
+    raise ConfigError(f"{path}: not what its recipe composes to: {differs}; write it again with: {command}")
 
 
 def suggestion(params: Params) -> list[str]:

@@ -7,6 +7,7 @@ What a key is stands in ``schema``, which values are possible in ``checks``. It 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,26 @@ def as_dict(section: Any) -> dict[str, Any]:
 def parse(data: dict[str, Any], name: str = "params.yaml") -> Params:
     """The validated parameters of a plain dictionary.
 
-    Raises ConfigError naming file, key and remedy for an unknown key, a wrong type or an impossible value.
+    Raises ConfigError naming file, key and remedy for an unknown or absent key, a wrong type or an impossible value.
     """
     from pocketlm.checks import check
-    from pocketlm.typed import Refused, build
+    from pocketlm.typed import Absent, Refused, build
 
     try:
         params: Params = build(Params, data)
+    except Absent as error:
+        key, problem = error.args
+        raise ConfigError(f"{name}: {key}: {problem}; add it, or write the file again: {again(data, name)}") from None
     except Refused as error:
         raise ConfigError(f"{name}: {error.args[0]}: {error.args[1]} (keys: pocketlm/schema)") from None
     check(params, name)
     return params
+
+
+def again(data: dict[str, Any], name: str) -> str:
+    """The command that composes a params.yaml of this name anew."""
+    values = [f"recipe={data.get('_recipe') or 'NAME'}", *map(str, data.get("_overrides") or [])]
+    return shlex.join(["pocketlm", "compose", *values, "--into", str(Path(name).resolve().parent)])
 
 
 def load(path: str | Path) -> Params:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_texts import TEXTS
+from whole_params import whole
 
 from pocketlm import artifacts, cli
 from pocketlm.config import Part
@@ -37,7 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "corpora": {"c": corpus},
         "suites": {"s": {"tasks": {"one": {"source": "task", "file": "task.jsonl"}}}},
     }
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("params.yaml").write_text(yaml.safe_dump(whole(params)))
     return tmp_path
 
 
@@ -76,7 +77,7 @@ def test_changed_input_is_refused(run: Path, capsys: pytest.CaptureFixture[str])
 def test_corpus_smaller_than_a_batch(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["plans"] = {"big": {"corpus": "c", "seq_len": 256, "batch_size": 512}}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("params.yaml").write_text(yaml.safe_dump(whole(params)))
     with pytest.raises(AssertionError):
         chain("one")
     assert "corpus c is too small for plans.big" in capsys.readouterr().err
@@ -94,7 +95,7 @@ def shard_params(shards: int) -> None:
     corpus = params["corpora"]["c"]
     corpus["shards"] = shards
     corpus["parts"] |= {"raw": {"source": "texts", "reader": "raw"}, "few": {"source": "texts", "limit": 40}}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("params.yaml").write_text(yaml.safe_dump(whole(params)))
 
 
 @pytest.mark.parametrize("shards", [2, 3, 50])

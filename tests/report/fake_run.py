@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from whole_params import whole
 
 MODELS = {
     "a0": {"kind": "searched", "rank": 0, "tokenizer": "world"},
@@ -81,7 +82,7 @@ def params(folder: Path) -> dict[str, Any]:
         "suites": {"world": {"tasks": tasks}},
         "report": {"title": "PocketLM demo: four small models of one world", "papers": ["mobilellm", "phonelm"]},
     }
-    write(folder / "params.yaml", yaml.safe_dump(data))
+    write(folder / "params.yaml", yaml.safe_dump(whole(data)))
     return data
 
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 
 import pytest
+from whole_params import whole
 
 from pocketlm import artifacts, config
 from pocketlm.scoring.paired import differences, select
@@ -48,7 +49,7 @@ def run_folder(folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
     patch = pytest.MonkeyPatch()
     patch.chdir(root)
-    (root / "params.yaml").write_text(json.dumps(PARAMS))
+    (root / "params.yaml").write_text(json.dumps(whole(PARAMS)))
     shutil.copytree(folder, root / "results/models/m/base")
     artifacts.write_manifest("results/models/m/base", "results/models/m/base.manifest.json")
     items = root / "results/data/items"

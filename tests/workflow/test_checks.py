@@ -1,13 +1,21 @@
 """Every impossible value is refused with one line that names file, key and remedy."""
 
 import copy
+import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from pocketlm.compose import compose
-from pocketlm.config import ConfigError, parse
+from pocketlm.config import ConfigError, Inherit, Model, as_dict, parse
+
+
+def inherit(**values: str) -> dict[str, Any]:
+    """An inheritance with every key."""
+    return as_dict(Inherit(**values))  # type: ignore[arg-type]
+
 
 OTHER = {"vocab_size": 512, "corpora": ["world_text"]}
 REFUSED = [
@@ -32,7 +40,7 @@ REFUSED = [
     ("models.mobilellm.base", None, "needs a plan for its base phase"),
     ("models.a0.architecture.rank", None, "needs its rank"),
     ("models.a0.architecture.rank", 1, "must be 0, 1, ..."),
-    ("models.bad-name", {}, "letters, digits and underscores"),
+    ("models.bad-name", as_dict(Model()), "letters, digits and underscores"),
     ("search.enabled", False, "but a model is searched"),
     ("search.device", "phone", "no device 'phone'; there are: local"),
     ("search.plan", "proxi", "no plan 'proxi'"),
@@ -71,10 +79,10 @@ REFUSED = [
     ("deployments.mobilellm-call-int8.runtime", "llamacpp", "does not run int8"),
     ("deployments.phonelm-call-int8.phase", "chat", "none of: base"),
     ("models.phonelm.call", None, "has no phase call"),
-    ("models.phonelm.inherit", {"model": "phonelm"}, "no other model 'phonelm'; there are: a0, a1, mobilellm"),
-    ("models.phonelm.inherit", {"model": "mobilellm"}, "d_model=112 is above the source's 64"),
-    ("models.phonelm.inherit", {"model": "a0", "units": "l3"}, "none of: l1, l2, taylor, mask"),
-    ("models.phonelm.inherit", {"model": "a0", "phase": "chat"}, "none of: base"),
+    ("models.phonelm.inherit", inherit(model="phonelm"), "no other model 'phonelm'; there are: a0, a1, mobilellm"),
+    ("models.phonelm.inherit", inherit(model="mobilellm"), "d_model=112 is above the source's 64"),
+    ("models.phonelm.inherit", inherit(model="a0", units="l3"), "none of: l1, l2, taylor, mask"),
+    ("models.phonelm.inherit", inherit(model="a0", phase="chat"), "none of: base"),
     ("suites.world.tasks.world_owner.source", "wiki", "no source 'wiki'"),
     ("suites.world.tasks.world_owner.chance", 25, "at most 1"),
     ("suites.world.tasks.world_owner.labels", "answers", "labels: no source 'answers'; there are: world"),
@@ -168,10 +176,27 @@ def test_refused_together(good: dict[str, Any], changes: dict[str, Any], words: 
     assert "\n" not in str(caught.value)
 
 
+def test_absent_key_is_refused(good: dict[str, Any]) -> None:
+    """With a default in its place, a changed schema would change results and nothing would be stale."""
+    for key in ("numerics.compile", "models.a0.inherit", "suites.world.tasks.world_owner.limit", "claims", "_recipe"):
+        data = copy.deepcopy(good)
+        *path, last = key.split(".")
+        del functools.reduce(lambda inner, name: inner[name], path, data)[last]
+        with pytest.raises(ConfigError) as caught:
+            parse(data, "runs/x/params.yaml")
+        assert str(caught.value).startswith(f"runs/x/params.yaml: {key}: this key is missing")
+    data = copy.deepcopy(good)
+    data["_overrides"] = ["search.anchors=[phonelm]"]
+    del data["world"]["people"]
+    words = rf"pocketlm compose recipe=tiny 'search.anchors=\[phonelm\]' --into {Path.cwd() / 'runs/x'}"
+    with pytest.raises(ConfigError, match=f"world.people: this key is missing.*{words}"):
+        parse(data, "runs/x/params.yaml")
+
+
 def test_inheritance_in_a_circle_is_refused(good: dict[str, Any]) -> None:
-    first = put(good, "models.a0.inherit", {"model": "a1"})
+    first = put(good, "models.a0.inherit", inherit(model="a1"))
     with pytest.raises(ConfigError, match="models.a0.inherit.model: a0 from a1 from a0: inherits from itself"):
-        parse(put(first, "models.a1.inherit", {"model": "a0"}))
+        parse(put(first, "models.a1.inherit", inherit(model="a0")))
 
 
 def test_gated_relu_in_gguf_is_refused(good: dict[str, Any]) -> None:

@@ -77,6 +77,10 @@ def test_shows_then_frees(project: Path) -> None:
     """What no entry makes and checkpoints of finished trainings; recorded artefacts and DVC's own files stay."""
     (project / "results/scores/world/gone.json").write_text("{}")
     own = checkpoint(project, "base-a0-0123456789abcdef")
+    elsewhere, link = project / "elsewhere", project / "results/scores/linked"
+    elsewhere.mkdir()
+    (elsewhere / "mine").write_bytes(bytes(1 << 20))
+    link.symlink_to(elsewhere)
     ignoring = project / "results/models/.gitignore"
     ignoring.write_text("/a0\n")
     shown = command(project, "pocketlm", "gc")
@@ -86,6 +90,7 @@ def test_shows_then_frees(project: Path) -> None:
     before = cached(project)
     command(project, "pocketlm", "gc", "--apply")
     assert not (project / "results/scores/world/gone.json").exists() and not own.exists()
+    assert not link.is_symlink() and (elsewhere / "mine").is_file()
     assert ignoring.is_file() and cached(project) == before
     assert "every recorded byte is as it was" in command(project, "pocketlm", "verify", "--bytes")
     assert "up to date" in command(project, "dvc", "status")

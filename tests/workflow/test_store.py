@@ -3,15 +3,21 @@
 A stub stage waits here for a file, so that what runs at the same time does not depend on luck.
 """
 
+import errno
+import fcntl
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stub import clone_of, command, environment, stale
+
+from pocketlm.artifacts import ArtifactError
+from pocketlm.engines import lock
 
 pytestmark = [pytest.mark.xdist_group("recorded"), pytest.mark.timeout(900)]
 WAIT = """def run(args):
@@ -101,6 +107,40 @@ def test_killed_run_leaves_no_lock(project: Path, running: list[subprocess.Popen
     (project / "go").touch()
     time.sleep(2)  # the orphaned stage ends
     assert command(project, "pocketlm", "run", "-j2").strip().endswith("Snakemake and DVC have nothing to do")
+
+
+def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """Another process that holds the run folder's lock for a while; it holds it when this returns."""
+    code = "import time; from pathlib import Path; from pocketlm.engines import lock; "
+    code += f"lock.keep(Path({str(folder)!r}), 'x'); print('held', flush=True); time.sleep({seconds})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_stage_of_dvc_waits_for_a_holder_that_is_about_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC has deleted the outputs by then: a refusal would leave nothing. Elsewhere the second one refuses."""
+    (tmp_path / "params.yaml").touch()
+    holder = hold(tmp_path, 3)
+    with pytest.raises(ArtifactError, match=rf"x \(process {holder.pid}\) is at work"), lock.alone(tmp_path, "y"):
+        pass
+    monkeypatch.setenv("DVC_STAGE", "pretrain-a0")
+    with lock.alone(tmp_path, "y"):
+        assert holder.wait(timeout=5) == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """As Lustre is where it was mounted without flock."""
+
+    def flock(*_: int) -> None:
+        raise OSError(number, "no locks")
+
+    (tmp_path / "params.yaml").touch()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    words = "has no file locks.*no locks.*Lustre: -o flock.*move the run folder"
+    with pytest.raises(ArtifactError, match=words), lock.alone(tmp_path, "y"):
+        pass
 
 
 def test_remote_that_is_missing_or_lacks_an_object(recorded: Path, tmp_path: Path) -> None:

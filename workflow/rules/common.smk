@@ -1,22 +1,25 @@
 # Helpers of the rules: validation, parameter selection. What the entries mean for the DAG is in engines/graph/.
 import gc
+import inspect
 import os
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
-from pocketlm.engines import gpus, graph, lock, variables
+from pocketlm.engines import gpus, graph, lock, orphan, variables
 from pocketlm.engines.closure import code
 from pocketlm.engines.scheduler_words import listen
 
+STARTERS = orphan.starters() if workflow.is_main_process else []
 if workflow.is_main_process:
-    lock.clear_killed(Path("."))
     variables.make_absolute(Path(workflow.basedir))
 if workflow.config_settings.overwrite_config:
     raise WorkflowError("--config: stages read params.yaml only; change it with: pocketlm compose recipe=... key=value")
 try:
+    if workflow.is_main_process:
+        lock.clear_killed(Path("."))
     check_params(config, "params.yaml")
-except ConfigError as error:
+except (ArtifactError, ConfigError) as error:
     raise WorkflowError(str(error)) from None
 
 # A graph of thousands of jobs is no garbage, nor is what Snakemake has imported: to look through it again and again
@@ -40,7 +43,7 @@ OURS = f'PATH="{os.path.dirname(sys.executable)}:$PATH"'
 MODULE = "pocketlm.engines.gpus" if LEASED else "pocketlm"
 shell.prefix(
     f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}/src" OMP_WAIT_POLICY=passive TQDM_DISABLE=1; '
-    + "export POCKETLM_ENGINE=$PPID; "  # a stage ends with its engine: engines/orphan.py
+    + f'export {orphan.VARIABLE}="{" ".join([*STARTERS, orphan.name()])}"; '  # a stage ends with its engines
     + ("" if DEPLOYED else f"export {OURS}; ")
     + (f'pocketlm() {{{{ python -m {MODULE} "$@"; }}}}; ' if DEPLOYED or LEASED else "")
     + ("export POCKETLM_LEASE=1; " if LEASED else "")
@@ -64,9 +67,16 @@ wildcard_constraints:
     shard=r"\d+",
 
 
+def plain(function):
+    """Keep a function's signature with it: Snakemake asks for it at each call, a twentieth of a large dry run."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def sel(*keys):
     """Parameters by dotted key, for ``params``; a key may be a function of the wildcards."""
 
+    @plain
     def select(wildcards):
         names = []
         for key in keys:
@@ -80,6 +90,7 @@ def sel(*keys):
 def of(function, *wildcard_names):
     """``function(config, <values of these wildcards>)`` as an input or key function."""
 
+    @plain
     def call(wildcards):
         return function(config, *(wildcards[name] for name in wildcard_names))
 
@@ -89,6 +100,7 @@ def of(function, *wildcard_names):
 def option(flag, name):
     """``flag PATHS`` where the input of this name is not empty."""
 
+    @plain
     def text(wildcards, input):
         paths = input.get(name) or []
         return " ".join([flag, *([paths] if isinstance(paths, str) else paths)]) if paths else ""
@@ -101,6 +113,7 @@ def lists(names, **renamed):
     flags = {**{name: name for name in names.split()}, **renamed}
     options = [option(f"--{flag}", name) for flag, name in flags.items()]
 
+    @plain
     def text(wildcards, input):
         return " ".join(filter(None, (one(wildcards, input) for one in options)))
 
@@ -114,6 +127,7 @@ def one_of(names):
 
 def be_alone():
     """Refuse to run beside another writer of this run folder; Snakemake's own lock lets some pass."""
+    orphan.end_with_starter()
     try:
         lock.keep(Path("."), "snakemake")
     except ArtifactError as error:

@@ -34,9 +34,9 @@ class Spare:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file or of all files in a folder."""
-    files = [path] if path.is_file() else [member for member in path.rglob("*") if member.is_file()]
-    return sum(member.stat().st_size for member in files)
+    """Bytes of a file or of all files in a folder; a link counts as itself."""
+    members = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
+    return sum(member.lstat().st_size for member in members if member.is_symlink() or member.is_file())
 
 
 def orphans(folder: Path, needed: set[str]) -> Iterator[Spare]:
@@ -137,7 +137,8 @@ def show(folder: Path, apply: bool, forgetting: bool) -> None:
     for item in spare:
         print(f"{readable(item.size):>12}  {item.path}  ({item.why})")
         if apply:
-            shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink()
+            link = item.path.is_symlink()  # where it leads is not ours
+            shutil.rmtree(item.path) if item.path.is_dir() and not link else item.path.unlink()
     if kept:
         print(f"kept: what dvc.lock names of entries that are gone: {', '.join(gone)}; to free it too: --forget")
     cached = show_cache(folder, apply)

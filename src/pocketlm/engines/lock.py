@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -24,6 +25,10 @@ from pocketlm.engines.dag import need_params
 
 FILE = Path(".snakemake") / "pocketlm.lock"
 PATIENCE = 1.0  # seconds: another process may be looking whether the lock is free
+# Inside a stage of DVC, which has deleted the outputs: DVC itself refused a second one, so that the holder belongs to a
+# DVC that was killed, and is about to end (engines/orphan.py) after a training's checkpoint.
+PATIENCE_IN_DVC = 120.0
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # Lustre mounted without flock, some NFS
 kept = contextlib.ExitStack()
 atexit.register(kept.close)
 
@@ -34,7 +39,7 @@ def flock(folder: Path, who: str) -> Iterator[None]:
     path = folder / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + (PATIENCE_IN_DVC if "DVC_STAGE" in os.environ else PATIENCE)
         while not taken(stream.fileno()):
             if time.monotonic() > end:
                 stream.seek(0)
@@ -48,11 +53,17 @@ def flock(folder: Path, who: str) -> Iterator[None]:
 
 
 def taken(descriptor: int) -> bool:
-    """Take an flock if it is free."""
+    """Take an flock if it is free. Raises ArtifactError where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        why = "this file system has no file locks, which keep two runs apart"
+        remedy = "mount it with them (Lustre: -o flock), or move the run folder to one that has them"
+        raise ArtifactError(f"{FILE}: {why} ({error.strerror}); {remedy}") from None
     return True
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
-from pocketlm.engines import store
+from pocketlm.engines import orphan, store
 from pocketlm.engines.closure import ROOT
 from pocketlm.engines.dag import need_params
 from pocketlm.engines.record import record
@@ -50,7 +50,7 @@ def snakemake(folder: Path, *arguments: str) -> int:
     An interrupt is Snakemake's to handle, not ours; its own status, 1, is that of a failed stage too.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src"), orphan.VARIABLE: orphan.name()}
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), *arguments]
     process = subprocess.Popen(command, cwd=folder, env=own)
     got: list[int] = []
