@@ -79,7 +79,8 @@ class Dag:
     def touch(self, name: str, time: float) -> None:
         """Give all files of a job's outputs this time (seconds): Snakemake compares it, and DVC reads them anew."""
         for path in self.raw[name].output:
-            clock(path).touch()
+            if path.is_directory:
+                clock(path).touch()
             for member in [Path(path), *files(path)]:
                 os.utime(member, (time, time))
 
