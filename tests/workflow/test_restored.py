@@ -51,8 +51,8 @@ def test_changed_after_a_pull(recorded: Path, tmp_path: Path) -> None:
     """Pull, change, and no sync between: the old bytes are not recorded as those of the new parameters."""
     project = copy(recorded, tmp_path / "project", ".snakemake")
     replace(project / "params.yaml", "  stories: 600", "  stories: 601")
-    for path in (project / "results/code").iterdir():
-        os.utime(path, OLD)  # a newer one alone would make Snakemake run the stage
+    for path in (project / "results").rglob("*"):
+        os.utime(path, OLD)  # a newer input alone would make Snakemake run a stage
     assert stale(project)[0] == ["report"]  # the trap: just what shows params.yaml
     out = command(project, "pocketlm", "record")
     assert "recorded 0 stages" in out and "not recorded: download-world: Snakemake did not make" in out
