@@ -68,7 +68,7 @@ COMMANDS = {
     "verify": Command("pocketlm.engines.verify", "make a run again in a clean copy and certify that it is the same"),
     "crate": Command("pocketlm.engines.crate", "export a finished run as a Workflow Run RO-Crate"),
     "gc": Command("pocketlm.engines.gc", "show what takes disk and is needed by nothing; --apply frees it"),
-    "code": Command("pocketlm.engines.closure", "write what each stage depends on in code (Snakemake does it too)"),
+    "code": Command("pocketlm.engines.code_files", "write what each stage depends on in code (Snakemake does it too)"),
     "pin": Command("pocketlm.stages.pin", "resolve a URL, file or hub branch to pinned content"),
 }
 

@@ -46,7 +46,9 @@ def run(args):
         for path in getattr(args, name):
             if path.endswith(".curve.csv"):
                 write_text(path, f"step,loss,lr,grad_norm\\n1,{{int(text[:6], 16)}},0.1,1.0\\n")
-            elif Path(path).suffix in (".json", ".csv", ".jsonl", ".html", ".md", ".svg"):
+            elif path.endswith(".csv"):
+                write_text(path, f"task,value\\nworld,{{int(text[:6], 16)}}\\n")
+            elif Path(path).suffix in (".json", ".jsonl", ".html", ".md", ".svg"):
                 write_text(path, canonical({{"value": text}}))
             else:
                 write_text(Path(path) / "data.bin", text)
@@ -146,7 +148,7 @@ from pocketlm.engines.dag import open_dag
 from pocketlm.engines.store import changed
 with open_dag(Path(".")) as dag:
     jobs = dag.jobs
-stale = changed(Path(".")) - {"code"}
+stale = changed(Path(".")) - {"code"}  # changed by any edit of sources, until sync or record
 for job in jobs:  # in topological order: downstream of a stale job is stale
     if any(set(job.inputs) & set(other.outputs) for other in jobs if other.name in stale):
         stale.add(job.name)

@@ -9,15 +9,37 @@ import pytest
 import yaml
 
 from pocketlm.compose import compose
-from pocketlm.config import ConfigError, Inherit, Model, as_dict, parse
+from pocketlm.config import (
+    Claim,
+    ConfigError,
+    Corpus,
+    Device,
+    Inherit,
+    Model,
+    Part,
+    Plan,
+    Profile,
+    Source,
+    Tokenizer,
+    as_dict,
+    parse,
+)
+
+
+def whole(entry: type, /, **values: Any) -> dict[str, Any]:
+    """An entry with every key."""
+    return as_dict(entry(**values))
+
+
+def compressed(**values: str) -> dict[str, Any]:
+    return whole(Tokenizer, kind="compressed", corpora=["world_text"], **values)
 
 
 def inherit(**values: str) -> dict[str, Any]:
-    """An inheritance with every key."""
-    return as_dict(Inherit(**values))  # type: ignore[arg-type]
+    return whole(Inherit, **values)
 
 
-OTHER = {"vocab_size": 512, "corpora": ["world_text"]}
+OTHER = whole(Tokenizer, vocab_size=512, corpora=["world_text"])
 REFUSED = [
     # key, value, words of the message
     ("nonsense", 1, "nonsense: unknown key"),
@@ -86,18 +108,34 @@ REFUSED = [
     ("suites.world.tasks.world_owner.source", "wiki", "no source 'wiki'"),
     ("suites.world.tasks.world_owner.chance", 25, "at most 1"),
     ("suites.world.tasks.world_owner.labels", "answers", "labels: no source 'answers'; there are: world"),
-    ("profiles.calibration", {"device": "local"}, "profiles.calibration: this name belongs to the calibration"),
-    ("sources.hub", {"kind": "hub", "repo": "a/b", "revision": "main"}, "hub.revision: 'main' is no commit (40 hex"),
+    (
+        "profiles.calibration",
+        whole(Profile, device="local"),
+        "this name belongs to the calibration",
+    ),
+    (
+        "sources.hub",
+        whole(Source, kind="hub", repo="a/b", revision="main"),
+        "hub.revision: 'main' is no commit",
+    ),
     ("tokenizers.world.corpora", [], "corpora: a tokenizer of kind bpe needs at least one corpus"),
-    ("tokenizers.small", {"kind": "compressed", "base": "small", "corpora": ["world_text"]}, "no tokenizer 'small'"),
-    ("tokenizers.small", {"kind": "compressed", "base": None, "corpora": ["world_text"]}, "small.base: no tokenizer"),
+    (
+        "tokenizers.small",
+        compressed(base="small"),
+        "no tokenizer 'small'",
+    ),
+    ("tokenizers.small", compressed(), "small.base: no tokenizer"),
     ("models.phonelm.architecture.kind", "imported", "path: an imported model needs the path of its Hugging Face"),
     ("search.budget.reference", "a0", "search.budget.reference: no named model 'a0'; there are: mobilellm, phonelm"),
-    ("devices.phone", {"kind": "ssh"}, "devices.phone.host: a device of kind ssh needs its host"),
+    ("devices.phone", whole(Device, kind="ssh"), "devices.phone.host: a device of kind ssh needs its host"),
     ("devices.local.runtime", "llamacpp", "search.device: 'local' runs llama.cpp; calibration measures torch"),
-    ("claims.deep", {"a": ["mobilellm"], "b": ["a7"]}, "claims.deep.b: no model 'a7'"),
-    ("claims.deep", {"a": [], "b": []}, "claims.deep.b: seeds [] are not those of a, []; pair models by seed"),
-    ("claims.deep", {"a": ["a0", "a1"], "b": ["phonelm"]}, "seeds [0] are not those of a, [0, 0]; pair models by seed"),
+    ("claims.deep", whole(Claim, a=["mobilellm"], b=["a7"]), "claims.deep.b: no model 'a7'"),
+    ("claims.deep", whole(Claim, a=[], b=[]), "claims.deep.b: seeds [] are not those of a, []; pair models by seed"),
+    (
+        "claims.deep",
+        whole(Claim, a=["a0", "a1"], b=["phonelm"]),
+        "seeds [0] are not those of a, [0, 0]; pair",
+    ),
 ]
 TOGETHER: list[tuple[dict[str, Any], str]] = [
     # values that are refused only together; words of the message
@@ -120,13 +158,13 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
     (
         {
             "tokenizers.other": OTHER,
-            "corpora.other": {"tokenizer": "other", "parts": {"all": {"source": "world"}}},
-            "plans.other": {"corpus": "other", "seq_len": 64},
+            "corpora.other": whole(Corpus, tokenizer="other", parts={"all": Part(source="world")}),
+            "plans.other": whole(Plan, corpus="other", seq_len=64),
             "models.phonelm.architecture.tokenizer": "other",
             "models.phonelm.base": "other",
             "models.phonelm.instruct": None,
             "models.phonelm.call": None,
-            "models.phonelm.inherit": {"model": "mobilellm"},
+            "models.phonelm.inherit": inherit(model="mobilellm"),
         },
         "models.phonelm.inherit.model: 'mobilellm' has another tokenizer; both must have the same",
     ),

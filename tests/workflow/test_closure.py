@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pocketlm.artifacts import ArtifactError
 from pocketlm.cli import STAGES
-from pocketlm.engines import closure
+from pocketlm.engines import closure, code_files, lock
 
 SNIPPET = '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return 2 * x  # why\n'
 
@@ -66,7 +67,28 @@ def test_closure_covers_what_is_imported() -> None:
 
 def test_unchanged_code_file_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / closure.code("report")
+    (tmp_path / "params.yaml").touch()
+    code_files.refresh(["report"])
+    path = tmp_path / code_files.code("report")
     before = path.stat().st_mtime_ns
-    assert closure.code("report") == "results/code/report.json"
+    code_files.refresh(["report"])
     assert path.stat().st_mtime_ns == before
+
+
+def test_not_written_beside_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside another process not, inside this one's own work yes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").touch()
+    hold = "import sys, time; from pathlib import Path; from pocketlm.engines import lock\n"
+    hold += "with lock.alone(Path('.'), 'other'):\n    print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout and other.stdout.readline() == "held\n"
+        with pytest.raises(ArtifactError, match=rf"other \(process {other.pid}\) is at work"):
+            code_files.refresh(["report"])
+        assert not (tmp_path / "results").exists()
+        assert other.stdin
+        other.stdin.close()
+    with lock.alone(tmp_path, "this"):
+        code_files.refresh(["report"])
+    assert (tmp_path / code_files.code("report")).is_file()

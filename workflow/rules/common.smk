@@ -7,7 +7,7 @@ from pocketlm.artifacts import ArtifactError
 from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
 from pocketlm.engines import gpus, graph, lock, orphan, variables
-from pocketlm.engines.closure import code
+from pocketlm.engines.code_files import code, refresh
 from pocketlm.engines.scheduler_words import listen
 
 STARTERS = orphan.starters() if workflow.is_main_process else []
@@ -21,6 +21,11 @@ try:
     check_params(config, "params.yaml")
 except (ArtifactError, ConfigError) as error:
     raise WorkflowError(str(error)) from None
+if workflow.is_main_process:  # a job finds what the run that started it wrote
+    try:
+        refresh()
+    except ArtifactError as error:
+        print(f"{error}; edited sources count after that", file=sys.stderr)
 
 # A graph of thousands of jobs is no garbage, nor is what Snakemake has imported: to look through it again and again
 # takes a sixth of a large dry run, and of a stage of dvc repro.

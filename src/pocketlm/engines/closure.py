@@ -1,7 +1,7 @@
 """What a stage's result depends on in code: the import closure of its module, and the libraries that it calls.
 
 The closure is read from the syntax tree, imports inside functions included; nothing is imported, so that a Snakefile
-may ask for it at parse time. It becomes one small file a stage, ``results/code/<stage>.json``, an input of the
+may ask for it at parse time. It becomes one small file a stage (code_files.py), an input of the
 stage's jobs in both engines: the hash of each module's syntax tree without comments and docstrings, of each template
 of its packages, and the pinned versions of the libraries. So an edited formula makes exactly its stages stale, an
 edited docstring none, and an upgraded library those that call it.
@@ -9,7 +9,6 @@ edited docstring none, and an upgraded library those that call it.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import functools
 import hashlib
@@ -19,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pocketlm.artifacts import canonical, sha256, write_text
+from pocketlm.artifacts import sha256, write_text
 from pocketlm.cli import STAGES
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -165,23 +164,3 @@ def fingerprint(stage: str) -> dict[str, Any]:
         "modules": {module: analyse(module, path)["meaning"] for module, path in found.items()},
         "templates": {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files},
     }
-
-
-def code(stage: str) -> str:
-    """The code file of a stage in the run folder, brought up to date; an unchanged one is not touched."""
-    path, text = Path("results/code") / f"{stage}.json", canonical(fingerprint(stage))
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
-    remember()
-    return path.as_posix()
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Command line of ``pocketlm code``."""
-    parser.add_argument("stages", nargs="*", help="stages (default: all)")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Bring the run folder's code files up to date."""
-    for stage in args.stages or STAGES:
-        code(stage)

@@ -1,7 +1,7 @@
 """Snakemake's DAG of a run folder, read through its API. The only module that touches private parts of Snakemake.
 
-Private: ``_workflow``, ``_prepare_dag``, ``_build_dag``, ``persistence`` (``finished``, ``started``, ``metadata``),
-``dag.needrun``; snakemake is pinned for that reason.
+Private: ``_workflow``, ``_prepare_dag``, ``_build_dag``, ``persistence`` (``finished``, ``started``, ``metadata``,
+``input_checksums``, ``_write_record``), ``iocache``, ``dag.needrun``; snakemake is pinned for that reason.
 """
 
 from __future__ import annotations
@@ -56,6 +56,16 @@ def describe(job: Any, dag: Any) -> Job:
     )
 
 
+def clock(path: Any) -> Path:
+    """The file whose time Snakemake takes for an output's."""
+    return Path(path) / ".snakemake_timestamp" if path.is_directory else Path(path)
+
+
+def files(path: Any) -> list[Path]:
+    """The files of an output."""
+    return [member for member in Path(path).rglob("*") if member.is_file()] if path.is_directory else [Path(path)]
+
+
 class Dag:
     """The jobs of a run folder in topological order."""
 
@@ -66,15 +76,50 @@ class Dag:
         self.jobs = [describe(job, workflow.dag) for job in raw]
         self.raw = {job.name: own for job, own in zip(self.jobs, raw)}
 
-    def mark_finished(self, name: str, time: float) -> None:
-        """Write Snakemake's metadata of a job as if it had just made its outputs, at ``time`` (seconds)."""
-        job = self.raw[name]
-        for path in job.output:
-            for member in [Path(path), *(Path(path) / ".snakemake_timestamp" for _ in range(path.is_directory))]:
-                if path.is_directory:
-                    (Path(path) / ".snakemake_timestamp").touch()
+    def touch(self, name: str, time: float) -> None:
+        """Give all files of a job's outputs this time (seconds): Snakemake compares it, and DVC reads them anew."""
+        for path in self.raw[name].output:
+            if path.is_directory:
+                clock(path).touch()
+            for member in [Path(path), *files(path)]:
                 os.utime(member, (time, time))
-        self.workflow.async_run(self.workflow.persistence.finished(job))
+
+    def mark_finished(self, name: str, time: float | None = None) -> None:
+        """Write Snakemake's metadata of a job as if it had just made its outputs, at ``time`` (seconds) if given."""
+        if time is not None:
+            self.touch(name, time)
+        for path in self.raw[name].output:
+            self.workflow.iocache.mtime.pop(path, None)  # else the metadata gets the time before
+        self.workflow.async_run(self.workflow.persistence.finished(self.raw[name]))
+
+    def note_times(self, name: str) -> None:
+        """Let Snakemake's metadata of a job name its outputs' times of now: DVC's commit writes each file again."""
+        for path in self.raw[name].output:
+            if path.is_directory:
+                clock(path).touch()
+            record = self.workflow.persistence.metadata(path)
+            record.endtime = os.lstat(clock(path)).st_mtime
+            self.workflow.persistence._write_record(str(path), record)
+
+    def known(self, name: str) -> bool:
+        """Whether Snakemake's metadata is about the outputs that are there: nothing wrote to them since."""
+        return all(self.is_known(path) for path in self.raw[name].output)
+
+    def is_known(self, path: Any) -> bool:
+        """Whether an output has metadata, and of its own time; in a folder nothing may be newer."""
+        record = self.workflow.persistence.metadata(path)
+        if not record or not record.endtime or not clock(path).exists():
+            return False
+        late = [os.lstat(member).st_mtime - record.endtime for member in files(path)]
+        return abs(os.lstat(clock(path)).st_mtime - record.endtime) <= CLOCK and max(late) <= CLOCK
+
+    def read_these(self, name: str) -> bool:
+        """Whether a job's inputs have the bytes that it read, as far as Snakemake noted that; times tell less."""
+        for path in self.raw[name].input:
+            noted = self.workflow.persistence.input_checksums(self.raw[name], path) - {None}
+            if noted and noted != {self.workflow.async_run(path.checksum(LARGE))}:
+                return False
+        return True
 
     def edited(self, name: str, among: Container[str]) -> list[str]:
         """Outputs of a job, ``among`` those with other bytes than recorded, that were not made so by Snakemake."""

@@ -23,6 +23,8 @@ PLOTS = {
     "learning rate": {"x": "step", "y": "lr"},
     "gradient norm": {"x": "step", "y": "grad_norm"},
 }
+# All numbers of a run: a plot, since DVC's run-cache leaves out a stage with any other output that it does not cache.
+TABLE = {"results/report/table.csv": {"cache": False, "template": "scatter", "x": "task", "y": "value"}}
 
 
 def is_metric(path: str) -> bool:
@@ -31,13 +33,13 @@ def is_metric(path: str) -> bool:
 
 
 def is_plot(path: str) -> bool:
-    """Curves that are committed to git and shown by ``dvc plots``."""
-    return path.endswith(".curve.csv")
+    """Curves, and the table of all numbers, that are committed to git and shown by ``dvc plots``."""
+    return path.endswith(".curve.csv") or path in TABLE
 
 
-def is_table(path: str) -> bool:
-    """Small results that are committed to git: the table of scores, and claims with their values, table and figure."""
-    return path == "results/report/table.csv" or path.startswith("results/claims/")
+def is_claim(path: str) -> bool:
+    """Values, table and figure of claims are committed to git; no plots, so DVC makes them again: a second each."""
+    return path.startswith("results/claims/")
 
 
 def command(job: Job, snakefile: str) -> str:
@@ -52,11 +54,11 @@ def stage(job: Job, snakefile: str) -> dict[str, Any]:
     if job.keys:
         entry["params"] = sorted(set(job.keys))
     outs = sorted(path for path in job.outputs if not is_metric(path) and not is_plot(path))
-    entry["outs"] = [{path: {"cache": False}} if is_table(path) else path for path in outs]
+    entry["outs"] = [{path: {"cache": False}} if is_claim(path) else path for path in outs]
     for section, chosen in (("metrics", is_metric), ("plots", is_plot)):
         paths = sorted(filter(chosen, job.outputs))
         if paths:
-            entry[section] = [{path: {"cache": False}} for path in paths]
+            entry[section] = [{path: dict(TABLE.get(path, {"cache": False}))} for path in paths]
     return entry
 
 
@@ -75,7 +77,7 @@ def document(jobs: list[Job], snakefile: str) -> dict[str, Any]:
     if len(stages) != len(jobs) + 1:
         doubled = sorted({job.name for job in jobs if [other.name for other in jobs].count(job.name) > 1})
         raise ConfigError(f"params.yaml: two jobs have one stage name: {', '.join(doubled)}; rename an entry")
-    curves = sorted(path for job in jobs for path in job.outputs if is_plot(path))
+    curves = sorted(path for job in jobs for path in job.outputs if path.endswith(".curve.csv"))
     plots = [{title: {"x": axes["x"], "y": dict.fromkeys(curves, axes["y"])}} for title, axes in PLOTS.items()]
     artifacts = {
         job.name.replace("_", "-"): {"path": job.outputs[0], "type": "model"}

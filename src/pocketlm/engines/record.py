@@ -1,12 +1,15 @@
 """``pocketlm record``: tell DVC what Snakemake made.
 
 Recorded are the stages that DVC calls changed, that Snakemake holds up to date and whose outputs exist: nothing stale
-is ever called fresh. An artefact that somebody changed after it was made is refused.
+is ever called fresh. Snakemake holds up to date also what it never made (after ``dvc pull``), so that its own metadata
+must name these outputs and these inputs. An artefact that somebody changed after it was made is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -14,6 +17,8 @@ from pathlib import Path
 from pocketlm.artifacts import ArtifactError
 from pocketlm.engines import generate, lock, store
 from pocketlm.engines.dag import Dag, Job, open_dag
+
+UNKNOWN = "Snakemake did not make these outputs of these inputs; first: pocketlm sync, then snakemake"
 
 
 def check_outputs(dag: Dag, jobs: list[Job], changed: dict[str, set[str]]) -> None:
@@ -32,10 +37,15 @@ def record(folder: Path) -> tuple[list[str], list[Job]]:
             generate.write(Path("."), jobs)
             changed = store.status(Path("."))
             exist = [job for job in jobs if all(Path(path).exists() for path in job.outputs)]
-            ready = [job for job in exist if job.name in changed and not job.needed]
-            check_outputs(dag, ready, changed)
+            candidates = [job for job in exist if job.name in changed and not job.needed]
+            check_outputs(dag, candidates, changed)
+            ready = [job for job in candidates if dag.known(job.name) and dag.read_these(job.name)]
         store.commit(folder, [*(["code"] if "code" in changed else []), *(job.name for job in ready)])
-    return [job.name for job in ready], [job for job in jobs if job.needed]
+        with contextlib.chdir(folder):
+            for job in ready:
+                dag.note_times(job.name)
+    unknown = [dataclasses.replace(job, reason=UNKNOWN) for job in candidates if job not in ready]
+    return [job.name for job in ready], [job for job in jobs if job.needed] + unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
