@@ -19,7 +19,7 @@ from pocketlm.data.reader import TokenReader
 from pocketlm.data.tokenizer import save, train
 from pocketlm.data.tokens import write_tokens
 from pocketlm.training import loop, watch
-from pocketlm.training.batches import known_losses, locate
+from pocketlm.training.batches import belonging, known_losses, locate
 from pocketlm.training.job import Diverged
 from pocketlm.training.watch import Watch, spikes
 
@@ -55,7 +55,9 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     plan = tiny.plan(corpus="c", seq_len=32, steps=STEPS, rounds=2, round_share=SHARE)
     reader = Recorded(TokenReader(results / "tokens/c", "train", 32, plan.batch_size, 1))
     timing = results / "logs/base-m.timing.jsonl"
+    manifest = artifacts.write_manifest(results / "tokens/c", results / "tokens/c.manifest.json")
     job = tiny.job(plan=plan, reader=reader, vocab_size=280, validation=None, timing=timing, label="pretrain m")
+    job.belongs = belonging(plan, 1, manifest["sha256"])
     loop.train(job)
     return folder, reader
 
@@ -103,9 +105,33 @@ def test_step_inside_a_round(
     assert "the plan has 2 round(s)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("change", ["plan", "seed", "corpus"])
+def test_losses_of_another_training_are_refused(
+    change: str, trained: tuple[Path, Recorded], parameters: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would draw batches that no training has read; round 1 needs none."""
+    folder, params = trained[0], config.load("params.yaml")
+    manifest = folder / "results/tokens/c.manifest.json"
+    before = manifest.read_bytes()
+    if change == "plan":
+        params.plans["pretrain"].lr = 0.5
+    elif change == "seed":
+        params.models["m"].seed = 2
+    else:
+        artifacts.write_json(manifest, artifacts.read_json(manifest) | {"sha256": "0" * 64})
+    try:
+        assert cli.main(f"batch m --step 1 --folder {folder}".split()) == 0
+        assert cli.main(f"batch m --step 1 --round 2 --folder {folder}".split()) != 0
+    finally:
+        manifest.write_bytes(before)
+    assert "results/logs does not have those of this plan, seed and corpus: train again" in capsys.readouterr().err
+
+
 def test_a_further_round_needs_the_losses(trained: tuple[Path, Recorded]) -> None:
-    plan = tiny.plan(steps=STEPS, rounds=2, round_share=SHARE)
-    losses = known_losses(trained[0] / "results/logs/base-m.timing.jsonl")
+    plan = tiny.plan(corpus="c", seq_len=32, steps=STEPS, rounds=2, round_share=SHARE)
+    manifest = artifacts.read_json(trained[0] / "results/tokens/c.manifest.json")
+    belongs = belonging(plan, 1, manifest["sha256"])
+    losses = known_losses(trained[0] / "results/logs/base-m.timing.jsonl", belongs)
     assert losses is not None and len(losses) == STEPS * (1 + SHARE)
     assert locate(plan, 1, 3, None, None).batch == 2
     for known in (None, losses[: STEPS - 1]):

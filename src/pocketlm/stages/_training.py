@@ -114,6 +114,7 @@ def job_of(
 ) -> TrainJob:
     """The training job of this stage, with the checkpoint folder that is its own."""
     from pocketlm.data.reader import TokenReader
+    from pocketlm.training.batches import belonging
     from pocketlm.training.checkpoint import key, layout
     from pocketlm.training.job import TrainJob
 
@@ -140,6 +141,7 @@ def job_of(
         init_state=start.state,
         checkpoints=Path("results/checkpoints") / f"{name}-{key(determined)}{processes}",
         timing=Path("results/logs") / f"{name}.timing.jsonl",
+        belongs=belonging(plan, model.seed, inputs["tokens"]),
         label=f"{stage} {args.entry}",
     )
 

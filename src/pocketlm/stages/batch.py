@@ -35,11 +35,12 @@ def lines(params: config.Params, args: argparse.Namespace) -> Iterator[str]:
     from tokenizers import Tokenizer
 
     from pocketlm.data.reader import TokenReader
-    from pocketlm.training.batches import known_losses, locate
+    from pocketlm.training.batches import belonging, known_losses, locate
 
     model, plan = entry_of(params, args.model, args.phase, str(args.folder / "params.yaml"))
     results, name = args.folder / "results", f"{args.phase}-{args.model}"
-    losses = known_losses(results / "logs" / f"{name}.timing.jsonl")
+    tokens = artifacts.read_json(results / "tokens" / f"{plan.corpus}.manifest.json")["sha256"]
+    losses = known_losses(results / "logs" / f"{name}.timing.jsonl", belonging(plan, model.seed, tokens))
     place = locate(plan, model.seed, args.step, args.round, losses)
     reader = TokenReader(results / "tokens" / plan.corpus, "train", plan.seq_len, plan.batch_size, model.seed)
     batch = reader.batch(0, place.batch)

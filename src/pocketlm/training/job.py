@@ -80,6 +80,7 @@ class TrainJob:
     init_state: dict[str, Tensor] | None = None  # weights to start from; default: initialised from the seed
     checkpoints: Path | None = None  # folder; None: no checkpoints
     timing: Path | None = None  # .jsonl; None: no timing log
+    belongs: str = ""  # what the losses belong to that are kept beside it (``batches.belonging``)
     label: str = "train"
 
 
