@@ -5,6 +5,7 @@
 The text is that of recipe=bookshelf (books, textbooks, Wikipedia), found in the mirror by content. The process is tied
 to one core. "stage" is all that a tokenize job does with a document: reading jsonl, hashing, looking evaluation items
 up, encoding, writing. Prints a Markdown table; measure on a quiet machine.
+What was found: docs/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -4,11 +4,13 @@
 
 Each contender is a process of its own; they take their measured steps in turn, so that what disturbs the machine
 disturbs all. litgpt needs an environment of its own: ``python -m venv V; V/bin/pip install torch==2.13.0 litgpt``.
+What was found, and on which machine: docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -54,12 +56,13 @@ TITLES = {
 
 @dataclass
 class Runner:
-    """A contender's process. ``first`` is seconds from its command to its first finished step."""
+    """A contender's process. ``begins`` and ``first``: seconds from its command to begin and end of its first step."""
 
     name: str
     command: list[str]
     log: Path
     seconds: list[float] = field(default_factory=list)
+    begins: float = 0.0
     first: float = 0.0
     memory: dict[str, Any] = field(default_factory=dict)
 
@@ -71,19 +74,21 @@ class Runner:
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open("w"), text=True,
             env=environment,
         )  # fmt: skip
-        alive = self._wait()
+        alive = self._wait("ready")
+        self.begins = time.perf_counter() - began
+        alive = alive and self._wait("step")
         self.first = time.perf_counter() - began
         return alive
 
-    def _wait(self) -> bool:
+    def _wait(self, word: str) -> bool:
         assert self.process.stdout is not None
-        return self.process.stdout.readline() == "step\n"
+        return self.process.stdout.readline() == word + "\n"
 
     def step(self) -> float:
         """Seconds of one step."""
         began = time.perf_counter()
         self._send("go\n")
-        if not self._wait():
+        if not self._wait("step"):
             raise SystemExit(f"{self.name}: stopped:\n{self.log.read_text()[-2000:]}")
         return time.perf_counter() - began
 
@@ -144,6 +149,7 @@ def runner(name: str, args: argparse.Namespace, folder: Path) -> Runner | None:
     """The process of a contender; None, and a line that says why, where it cannot be."""
     spec = CONTENDERS[name] | {
         "shape": SHAPES[args.shape], "vocab": VOCAB, "seq_len": args.seq_len, "batch": args.batch,
+        "micro_batch": args.micro_batch or args.batch,
         "threads": args.threads, "device": args.device, "tokens": str(folder),
     }  # fmt: skip
     litgpt = spec["contender"] == "litgpt"
@@ -162,7 +168,7 @@ def measure(args: argparse.Namespace, folder: Path) -> list[Runner]:
     for one in (r for r in wanted if r is not None):
         if one.start():
             running.append(one)
-            print(f"{one.name}: first step after {one.first:.1f} s", flush=True)
+            print(f"{one.name}: first step from {one.begins:.1f} to {one.first:.1f} s", flush=True)
         else:
             print(f"{one.name}: left out: it failed:\n{one.log.read_text()[-1500:]}", flush=True)
     for number in range(args.warmup + args.steps):
@@ -185,7 +191,8 @@ def rows(found: list[Runner], args: argparse.Namespace, peak: float) -> list[dic
             "tok_s": per_step / medians[one.name],
             "spread": (max(one.seconds) - min(one.seconds)) / medians[one.name],
             "mfu": per_step / medians[one.name] * flops / peak,
-            "first_step_s": one.first,
+            "first_step_begins_s": one.begins,
+            "first_step_ends_s": one.first,
             **one.memory,
             "ours_is_faster_by": {k: medians[one.name] / medians[k] for k in ("ours", "ours-compile") if k in medians},
         }
@@ -194,14 +201,22 @@ def rows(found: list[Runner], args: argparse.Namespace, peak: float) -> list[dic
 
 
 def page(data: dict[str, Any]) -> str:
-    """The figures as a markdown table."""
+    """The figures as a markdown page: hardware, configuration, commit and date, and a table."""
+    shape = ", ".join(f"{name} {value}" for name, value in SHAPES[data["shape"]].items())
     lines = [
-        f"{data['shape']}, batch {data['batch']} x {data['seq_len']}, bf16, {data['threads']} threads, "
-        f"{data['device']}; bf16 matrix peak {data['peak'] / 1e9:.0f} GFLOP/s. {data['machine']}. {data['versions']}. "
-        f"Commit {data['commit']}. Command: `{data['command']}`. Median of {data['steps']} steps.",
+        f"# Training speed, {data['shape']}, {data['date']}",
         "",
-        "| | tok/s | spread | MFU | peak memory MiB | first step s | our eager is faster by | our compiled by |",
-        "|---|---|---|---|---|---|---|---|",
+        f"- Hardware: {data['machine']}; bf16 matrix peak {data['peak'] / 1e9:.0f} GFLOP/s",
+        f"- Configuration: {data['shape']} ({shape}, vocabulary {VOCAB}, tied), batch {data['batch']} x "
+        f"{data['seq_len']} in micro-batches of {data['micro_batch'] or data['batch']}, bf16, "
+        f"{data['threads']} threads, {data['device']}; median of {data['steps']} steps",
+        f"- Versions: {data['versions']}",
+        f"- Commit: {data['commit']}",
+        f"- Command: `{data['command']}`",
+        "",
+        "| | tok/s | spread | MFU | peak memory MiB | command to first step s | to its end s "
+        "| our eager is faster by | our compiled by |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in data["rows"]:
         by = row["ours_is_faster_by"]
@@ -209,9 +224,28 @@ def page(data: dict[str, Any]) -> str:
         memory = row.get("device_peak_mib") or row.get("peak_mib") or float("nan")
         lines.append(
             f"| {TITLES[row['contender']]} | {row['tok_s']:.0f} | {row['spread']:.0%} | {row['mfu']:.1%} | "
-            f"{memory:.0f} | {row['first_step_s']:.1f} | {' | '.join(cells)} |"
+            f"{memory:.0f} | {row['first_step_begins_s']:.1f} | {row['first_step_ends_s']:.1f} | {' | '.join(cells)} |"
         )
     return "\n".join([*lines, ""])
+
+
+def machine(device: str) -> str:
+    """The hardware by name: GPU, CPU, cores."""
+    from pocketlm.profiling.device import cpu_model
+
+    found = f"{cpu_model()}, {os.cpu_count()} cores"
+    if device == "cuda":
+        import torch
+
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        found = f"{torch.cuda.get_device_name()}, {memory:.0f} GiB; {found}"
+    return found
+
+
+def commit() -> str | None:
+    """The commit of this checkout, and whether files differ from it; None outside git."""
+    words = ["git", "describe", "--always", "--abbrev=12", "--match=", "--dirty"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.strip() or None
 
 
 def main() -> None:
@@ -220,32 +254,39 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="15m", help="(default: 15m)")
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="comma-separated (default: all)")
     parser.add_argument("--batch", type=int, default=8, help="sequences a step (default: 8)")
+    parser.add_argument("--micro-batch", type=int, help="sequences a forward pass (default: all of the batch)")
     parser.add_argument("--seq-len", type=int, default=512, help="tokens a sequence (default: 512)")
     parser.add_argument("--threads", type=int, default=2, help="of each contender (default: 2)")
     parser.add_argument("--warmup", type=int, default=1, help="steps after the first that are not measured (1)")
     parser.add_argument("--steps", type=int, default=5, help="measured steps (default: 5)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     parser.add_argument("--litgpt-python", type=Path, help="interpreter of an environment with litgpt")
+    parser.add_argument("--page", type=Path, help="markdown page to write (default: printed)")
     parser.add_argument("--out", type=Path, help="JSON to write (default: none)")
     args = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    from pocketlm.profiling.device import cpu_model
-
+    if args.micro_batch and args.batch % args.micro_batch:
+        parser.error("--micro-batch does not divide --batch")
     with tempfile.TemporaryDirectory(prefix="pocketlm-training-") as base:
         folder = Path(base)
         tokens(folder, args.batch * args.seq_len * 64 + 1)
         peak = matrix_peak(args.device, args.threads)
         found = measure(args, folder)
-    data = {name: getattr(args, name) for name in ("shape", "batch", "seq_len", "threads", "device", "steps")} | {
+    data = {
+        name: getattr(args, name) for name in ("shape", "batch", "micro_batch", "seq_len", "threads", "device", "steps")
+    } | {
         "peak": peak,
-        "machine": f"{cpu_model()}, {os.cpu_count()} cores",
+        "machine": machine(args.device),
+        "date": datetime.date.today().isoformat(),
         "versions": f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers", "accelerate")),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "command": shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]),
         "rows": rows(found, args, peak),
     }
-    print(page(data))
+    if args.page is None:
+        print(page(data))
+    else:
+        args.page.write_text(page(data), encoding="utf-8")
     if args.out is not None:
         args.out.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -2,9 +2,10 @@
 
     python benchmarks/training_contenders.py '{"contender": "ours", "shape": {...}, ...}'
 
-After each optimizer step a contender writes a line ``step`` and waits for a line, so that the driver can interleave
-them. The time between two such lines is that of a whole cycle: reading the batch, forward, backward, clipping, update,
-logging. litgpt is imported from an environment of its own, hence nothing of this package at the top.
+A contender writes a line ``ready`` when all is loaded and its first step begins. After each optimizer step it writes
+``step``, once the device is done, and waits for a line, so that the driver can interleave them. The time between two
+such lines is that of a whole cycle: reading the batch, forward, backward, clipping, update, logging. litgpt is imported
+from an environment of its own, hence nothing of this package at the top.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ import numpy as np
 CHANNEL = sys.stdout
 
 
+def say(word: str) -> None:
+    """Tell the driver, once the device has done all that it was given: CUDA only queues it."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    CHANNEL.write(word + "\n")
+    CHANNEL.flush()
+
+
 def gate() -> None:
     """Tell the driver that a step is done, and wait until it says go."""
-    CHANNEL.write("step\n")
-    CHANNEL.flush()
+    say("step")
     if sys.stdin.readline().strip() != "go":
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         CHANNEL.write(json.dumps({"peak_mib": peak, "device_peak_mib": device_peak()}) + "\n")
@@ -48,7 +58,8 @@ def ours(spec: dict[str, Any]) -> None:
     from pocketlm.training.loop import Trainer
 
     plan = Plan(
-        seq_len=spec["seq_len"], batch_size=spec["batch"], steps=10**6, optimizer="adamw", lr=3e-4, schedule="cosine",
+        seq_len=spec["seq_len"], batch_size=spec["batch"], micro_batch=spec["micro_batch"], steps=10**6,
+        optimizer="adamw", lr=3e-4, schedule="cosine",
         warmup=100, weight_decay=0.1, grad_clip=1.0, checkpoint_every=10**6, log_every=10, validate_every=0,
     )  # fmt: skip
     setting = Numerics(
@@ -58,6 +69,7 @@ def ours(spec: dict[str, Any]) -> None:
     arch = Architecture(**spec["shape"], max_seq_len=plan.seq_len)
     trainer = Trainer(TrainJob(arch, spec["vocab"], plan, reader, 0, setting), numerics.apply(setting))
     trainer.resume()
+    say("ready")
     while True:
         trainer.step()
         trainer.after_step()
@@ -101,12 +113,16 @@ def hf(spec: dict[str, Any]) -> None:
             return {"input_ids": ids, "labels": ids}
 
     class Gate(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            say("ready")
+
         def on_step_end(self, *_: Any, **__: Any) -> None:
             gate()
 
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
-            output_dir=out, per_device_train_batch_size=spec["batch"], max_steps=10**6, bf16=True,
+            output_dir=out, per_device_train_batch_size=spec["micro_batch"], max_steps=10**6, bf16=True,
+            gradient_accumulation_steps=spec["batch"] // spec["micro_batch"],
             use_cpu=spec["device"] == "cpu", torch_compile=spec["compile"], save_strategy="no", logging_steps=10,
             report_to="none", learning_rate=3e-4, weight_decay=0.1, lr_scheduler_type="cosine", disable_tqdm=True,
         )  # fmt: skip
@@ -114,7 +130,7 @@ def hf(spec: dict[str, Any]) -> None:
 
 
 def litgpt(spec: dict[str, Any]) -> None:
-    """litgpt's ``pretrain``, which always compiles; the batch in one micro-batch, which is its fastest."""
+    """litgpt's ``pretrain``, which always compiles; the batch in one micro-batch is its fastest."""
     import torch
     from litgpt.args import EvalArgs, TrainArgs
     from litgpt.config import Config
@@ -138,11 +154,16 @@ def litgpt(spec: dict[str, Any]) -> None:
             return self.row(index)
 
     class Gated(torch.utils.data.DataLoader):  # type: ignore[type-arg]
-        """Asking for the next batch ends a step: litgpt has no callbacks."""
+        """Asking for the next batch ends a step, of so many micro-batches: litgpt has no callbacks."""
+
+        said = False
 
         def __iter__(self) -> Any:
+            if not self.said:
+                say("ready")
+                self.said = True
             for number, batch in enumerate(super().__iter__()):
-                if number:
+                if number and number % (spec["batch"] // spec["micro_batch"]) == 0:
                     gate()
                 yield batch
 
@@ -151,7 +172,7 @@ def litgpt(spec: dict[str, Any]) -> None:
             pass
 
         def train_dataloader(self) -> Any:
-            return Gated(Rows(spec, 1), batch_size=spec["batch"], shuffle=True)
+            return Gated(Rows(spec, 1), batch_size=spec["micro_batch"], shuffle=True)
 
         def val_dataloader(self) -> Any:
             return torch.utils.data.DataLoader(
@@ -159,7 +180,7 @@ def litgpt(spec: dict[str, Any]) -> None:
             )
 
     train = TrainArgs(
-        save_interval=None, log_interval=10, global_batch_size=spec["batch"], micro_batch_size=spec["batch"],
+        save_interval=None, log_interval=10, global_batch_size=spec["batch"], micro_batch_size=spec["micro_batch"],
         max_tokens=10**12, max_norm=1.0, min_lr=3e-5, lr_warmup_steps=100, tie_embeddings=True,
         max_seq_length=spec["seq_len"],
     )  # fmt: skip
