@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from stub import ROOT
 
 from pocketlm.engines import certificate, environment, verdict
 from pocketlm.engines.dag import Job
@@ -113,3 +115,11 @@ def test_gpu_is_named_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not environment.same_kind(*kinds)
     assert "gpu ['NVIDIA H200'] -> ['NVIDIA A100']" in environment.differences(*kinds)
     assert "gpu" not in environment.describe({"device": "cpu"})
+
+
+def test_exact_rules_are_rules() -> None:
+    """Every rule for data is among them, sharded or not; the Snakefile has the names."""
+    text = {path.stem: path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")}
+    rules = {name: set(re.findall(r"^ *rule (\w+):", rules, re.MULTILINE)) for name, rules in text.items()}
+    assert rules["data"] | {"propose"} == verdict.EXACT_RULES
+    assert verdict.EXACT_RULES <= set.union(*rules.values()) >= certificate.FACT_RULES

@@ -15,7 +15,7 @@ from pocketlm.engines.dag import Job
 IDENTICAL, WITHIN, DIFFERENT = "identical", "within tolerance", "different"
 REUSED, MEASURED, KEPT = "fact, reused", "fact, within tolerance", "kept, not made again"
 # Bytes of these are equal on every machine; of the others only with the same instruction set and versions.
-EXACT_RULES = {"download", "tokenizer", "tokenize", "propose"}
+EXACT_RULES = {"download", "tokenizer", "tokenize", "tokenize_shard", "tokenize_join", "propose"}
 
 
 @dataclass(frozen=True)
