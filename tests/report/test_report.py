@@ -322,6 +322,6 @@ def test_diff(made: Path, tmp_path: Path, capsys) -> None:
     assert [c.name for c in changed] == ["results/models/a0/base/model.safetensors"] and same > 40
     run(diff_stage, [str(made), str(other)])
     out = capsys.readouterr().out
-    assert "models.a0.seed: (absent) -> 7" in out and "standard errors" in out
+    assert "models.a0.seed: 0 -> 7" in out and "standard errors" in out
     with pytest.raises(ArtifactError, match="no such file; a run folder"):
         diff.parameters(made, tmp_path)
