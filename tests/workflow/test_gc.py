@@ -144,7 +144,7 @@ def test_names_of_models_checkpoints(rule: str, phase: str, monkeypatch: pytest.
     params = Params(models={"m": Model(base="p", call="p")}, plans={"p": Plan()})
     args = argparse.Namespace(entry="m", params="params.yaml", tokens=Path("t.manifest.json"))
     start = _training.Start(params.models["m"].architecture, None, None)
-    job = _training.job_of(args, rule, phase, params, start, 100, {})
+    job = _training.job_of(args, rule, phase, params, start, 100, {"tokens": "of these bytes"})
     assert job.checkpoints is not None
     assert str(job.checkpoints).startswith(f"results/checkpoints/{gc.checkpoint(stage_job(f'{rule}-m'))}")
 
