@@ -11,61 +11,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pocketlm.schema import (
-    Architecture,
-    Budget,
-    Claim,
-    Corpus,
-    Deployment,
-    Device,
-    Inherit,
-    Model,
-    Numerics,
-    Params,
-    Part,
-    Plan,
-    Profile,
-    Quantization,
-    Report,
-    Rung,
-    Search,
-    Source,
-    Space,
-    Suite,
-    Task,
-    Tokenizer,
-    World,
-)
+from pocketlm import schema
+from pocketlm.schema import *  # noqa: F403 - every entry of params.yaml is a name of this module too
+from pocketlm.schema import Params
 
-__all__ = [
-    "ConfigError",
-    "Architecture",
-    "Budget",
-    "Claim",
-    "Corpus",
-    "Deployment",
-    "Device",
-    "Inherit",
-    "Model",
-    "Numerics",
-    "Params",
-    "Part",
-    "Plan",
-    "Profile",
-    "Quantization",
-    "Report",
-    "Rung",
-    "Search",
-    "Source",
-    "Space",
-    "Suite",
-    "Task",
-    "Tokenizer",
-    "World",
-    "as_dict",
-    "load",
-    "parse",
-]
+__all__ = ["ConfigError", "as_dict", "load", "parse"]
+__all__ += schema.__all__
 
 
 class ConfigError(ValueError):
