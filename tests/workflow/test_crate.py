@@ -27,6 +27,7 @@ def graph(crate: Path) -> dict[str, Any]:
     return {entity["@id"]: entity for entity in json.loads((crate / "ro-crate-metadata.json").read_text())["@graph"]}
 
 
+@pytest.mark.full
 def test_required_properties(crate: Path, recorded: Path) -> None:
     """Of Workflow RO-Crate 1.0 and Workflow Run Crate 0.5, read off the specification."""
     entities = graph(crate)

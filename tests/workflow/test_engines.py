@@ -106,7 +106,9 @@ def test_upgraded_library(project: Path, tmp_path: Path) -> None:
         assert stale(clone) == ([], [])
 
 
-@pytest.mark.parametrize("name", ["models/a0/call/data.bin", "scores/world/a0.json"])
+@pytest.mark.parametrize(
+    "name", ["models/a0/call/data.bin", pytest.param("scores/world/a0.json", marks=pytest.mark.full)]
+)
 def test_hand_edited_output(project: Path, name: str) -> None:
     """It is not recorded as what was made; after a sync both engines make it again, with what depends on it."""
     path = project / "results" / name

@@ -31,6 +31,7 @@ def project(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
+@pytest.mark.full
 def test_experiment_in_the_workspace(project: Path) -> None:
     """Just what depends on the parameter is made; after a sync both engines have nothing to do."""
     out = command(project, "dvc", "exp", "run", "-S", GROUP)

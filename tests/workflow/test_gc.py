@@ -149,6 +149,7 @@ def test_names_of_models_checkpoints(rule: str, phase: str, monkeypatch: pytest.
     assert str(job.checkpoints).startswith(f"results/checkpoints/{gc.checkpoint(stage_job(f'{rule}-m'))}")
 
 
+@pytest.mark.full
 def test_cache_keeps_commits_experiments_and_the_workspace(committed: Path) -> None:
     """Of four reports only the one goes that no lock names any more."""
     locks = {"commit": (committed / "dvc.lock").read_text(), "experiment": variant(committed, 2)}
@@ -169,6 +170,7 @@ def test_cache_keeps_commits_experiments_and_the_workspace(committed: Path) -> N
     assert "up to date" in command(committed, "dvc", "status")
 
 
+@pytest.mark.full
 def test_lock_keeps_what_has_lost_its_entry(project: Path) -> None:
     """Files and objects stay as long as dvc.lock names them; --forget drops them from it."""
     params = project / "params.yaml"

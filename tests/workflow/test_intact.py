@@ -65,7 +65,10 @@ def test_folder_is_checked_member_by_member(project: Path, tmp_path: Path) -> No
     assert "results/models/a0/call: is missing" in found and "world/a0.json: is missing" in found
 
 
-@pytest.mark.parametrize("artefact", ["results/scores/world/a0.json", "results/models/a0/call/data.bin"])
+FOLDER = pytest.param("results/models/a0/call/data.bin", marks=pytest.mark.full)
+
+
+@pytest.mark.parametrize("artefact", ["results/scores/world/a0.json", FOLDER])
 def test_flipped_bit_is_never_used(project: Path, tmp_path: Path, artefact: str) -> None:
     """``dvc status`` names it, and ``pocketlm run`` makes the artefact again before anything uses it."""
     folder = tmp_path / "project"

@@ -61,7 +61,7 @@ def test_changed_after_a_pull(recorded: Path, tmp_path: Path) -> None:
     assert snakemake == dvc and {"download-world", "pretrain-a0", "report"} <= set(dvc)
 
 
-@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("written", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_metadata_of_other_bytes(recorded: Path, tmp_path: Path, written: bool) -> None:
     """Metadata that fits the parameters counts only if nothing wrote to the outputs since: else they are restored
     ones, of other parameters."""
@@ -77,7 +77,7 @@ def test_metadata_of_other_bytes(recorded: Path, tmp_path: Path, written: bool) 
     assert snakemake == dvc and ("download-world" in dvc) == written
 
 
-@pytest.mark.parametrize("time", [None, OLD], ids=["new", "old"])
+@pytest.mark.parametrize("time", [pytest.param(None, marks=pytest.mark.full), OLD], ids=["new", "old"])
 def test_restored_input_with_an_old_time(recorded: Path, tmp_path: Path, time: tuple[int, int] | None) -> None:
     """What was made of other bytes is stale, though it is newer: Snakemake compares bytes of newer inputs only."""
     project = copy(recorded, tmp_path / "project")
@@ -93,7 +93,10 @@ def test_restored_input_with_an_old_time(recorded: Path, tmp_path: Path, time: t
     assert snakemake == dvc and {"propose", "report"} <= set(dvc) and "calibrate-local" not in dvc
 
 
-@pytest.mark.parametrize("path", ["results/scores/world/a0.json", "results/models/a0/call/data.bin"])
+FOLDER = pytest.param("results/models/a0/call/data.bin", marks=pytest.mark.full)
+
+
+@pytest.mark.parametrize("path", ["results/scores/world/a0.json", FOLDER])
 def test_damaged_cache_object(recorded: Path, tmp_path: Path, path: str) -> None:
     """DVC restores it and says that all is well; sync names it, and it is made again, never used."""
     project = copy(recorded, tmp_path / "project")
@@ -133,6 +136,7 @@ def test_writing_to_an_artefact_leaves_the_cache(recorded: Path, tmp_path: Path)
         assert (project / name).read_bytes() == kept.read_bytes() + b"x"
 
 
+@pytest.mark.full
 def test_edited_docstring(recorded: Path, tmp_path: Path) -> None:
     """Accepted by sync, which says so; DVC, whose dependency is the source, has nothing to do either."""
     project = copy(recorded, tmp_path / "project")

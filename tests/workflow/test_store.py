@@ -84,6 +84,7 @@ def test_second_writer_refuses_beside_snakemake(project: Path, running: list[sub
     finish(project, first)
 
 
+@pytest.mark.full
 def test_second_writer_refuses_beside_dvc(project: Path, running: list[subprocess.Popen[str]]) -> None:
     """Snakemake, which knows nothing of DVC, and record; a nested Snakemake is not refused."""
     first = start(project, "dvc", "repro", "dvc.yaml:quantize-a0")
@@ -94,6 +95,7 @@ def test_second_writer_refuses_beside_dvc(project: Path, running: list[subproces
     finish(project, first)
 
 
+@pytest.mark.full
 def test_killed_run_leaves_no_lock(project: Path, running: list[subprocess.Popen[str]]) -> None:
     """A lock of Snakemake that a killed run left needs no --unlock; one of a living run stays."""
     first = start(project, "snakemake", "-j1", "results/models/a0/call")
@@ -143,6 +145,7 @@ def test_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.
         pass
 
 
+@pytest.mark.full
 def test_remote_that_is_missing_or_lacks_an_object(recorded: Path, tmp_path: Path) -> None:
     """The words are clear, and what could not be pulled is to be made, never fresh."""
     project, store = tmp_path / "project", tmp_path / "store"

@@ -62,6 +62,7 @@ def test_provenance_is_what_dvc_depends_on(project: Path, tmp_path: Path) -> Non
             assert value == hashlib.sha256((project / path).read_bytes()).hexdigest()
 
 
+@pytest.mark.full
 def test_dirty_tree_is_recorded_and_said(project: Path, tmp_path: Path) -> None:
     """A tracked file that differs from the commit; whether it does is git's own word."""
     clone, proof = tmp_path / "clone", tmp_path / "c.json"
@@ -103,6 +104,7 @@ def test_all_of_it_measures_nothing(project: Path, tmp_path: Path) -> None:
     assert "identical: 36 of 38 stages made again" in out
 
 
+@pytest.mark.full
 def test_sample(project: Path, tmp_path: Path) -> None:
     """As many stages as asked for, the same ones for the same seed; nothing else is made again."""
     drawn = []
@@ -160,6 +162,7 @@ def slow(project: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.full
 def test_interrupted_copy_goes_on(slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--into, given again after Ctrl-C: what was made is not made twice, and another verification is refused."""
     copy, proof, begun = tmp_path / "copy", slow / "certificate.json", tmp_path / "begun"
@@ -181,6 +184,7 @@ def test_interrupted_copy_goes_on(slow: Path, tmp_path: Path, monkeypatch: pytes
     assert "this verification is finished" in again and "identical" not in again
 
 
+@pytest.mark.full
 def test_interrupt_leaves_nothing(slow: Path, tmp_path: Path) -> None:
     """Neither a certificate nor a copy of the run."""
     place = tmp_path / "temporary"
@@ -206,6 +210,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.full
 def test_killed_while_the_copy_is_filled(project: Path, tmp_path: Path) -> None:
     """A copy without its facts is none: they would be measured."""
     copy, out = tmp_path / "copy", tmp_path / "c.json"
@@ -230,6 +235,7 @@ def test_stale_run_is_not_certified(project: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.full
 def test_kept_artefact_of_another_machine_is_not_taken(project: Path, tmp_path: Path) -> None:
     """What would be made of it differs by it: the stage that made it is named, not the one after it."""
     proof = tmp_path / "c.json"
@@ -242,6 +248,7 @@ def test_kept_artefact_of_another_machine_is_not_taken(project: Path, tmp_path: 
     assert "first stage that differs: score-world-a0" in out and "Rule: report)" not in out
 
 
+@pytest.mark.full
 def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None:
     command(project, "pocketlm", "verify", "--from", "report", "--out", str(tmp_path / "c.json"))
     with edited(project / "params.yaml", "title: PocketLM tiny", "title: Another"):
