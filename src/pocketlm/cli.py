@@ -92,7 +92,9 @@ def execute(name: str, command: Command, arguments: list[str]) -> int:
     if name in STAGES and not any(action.dest == "params" for action in parser._actions):
         parser.add_argument("--params", default="params.yaml", help="the run's configuration (default: params.yaml)")
     arrange = getattr(module, "arrange", list)  # of a command that hands arguments on
-    status = module.run(parser.parse_args(arrange(arguments)))
+    rest = any(action.nargs == argparse.REMAINDER for action in parser._actions)
+    parse = parser.parse_args if rest else parser.parse_intermixed_args  # key=value before and behind --into DIR
+    status = module.run(parse(arrange(arguments)))
     return int(status or 0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketlm import cli
+from pocketlm import cli, config
 
 HEAVY = ("torch", "transformers", "lm_eval", "numpy", "snakemake", "dvc", "hydra", "omegaconf", "yaml")
 
@@ -57,3 +57,9 @@ def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(cli, "execute", interrupt)
     assert cli.main(["pretrain", "--entry", "a0"]) == 130
     assert capsys.readouterr().err.startswith("pocketlm pretrain a0: interrupted")
+
+
+def test_overrides_may_stand_behind_an_option(tmp_path: Path) -> None:
+    """``pocketlm compose recipe=R --into DIR key=value``, as README and documents write it."""
+    assert cli.main(["compose", "recipe=tiny", "--into", str(tmp_path / "run"), "models.mobilellm.seed=7"]) == 0
+    assert config.load(tmp_path / "run" / "params.yaml").models["mobilellm"].seed == 7
