@@ -174,7 +174,6 @@ def test_dvc_alone_is_killed(project: Path, jobs: dict[str, list[str]], rule: st
     check_killed_alone(project, rule, name, ["dvc", "repro", f"dvc.yaml:{name}"])
 
 
-@pytest.mark.full
 def test_pocketlm_run_alone_is_killed(project: Path, jobs: dict[str, list[str]]) -> None:
     name, target = jobs["pretrain"]
     check_killed_alone(project, "pretrain", name, ["pocketlm", "run", ".", "-j1", target])
