@@ -12,6 +12,7 @@ from pocketlm.report.inputs import Row
 from pocketlm.report.tables import DASH, count, fixed, spread
 
 HARNESS = "lm-eval"
+OTHER_CALLS = "Our column is this run's own task and scorer; it is no like-for-like comparison."
 Paper = dict[str, Any]
 
 
@@ -45,18 +46,33 @@ def own_scores(rows: list[Row], model: str, phase: str, scheme: str, tasks: dict
     }
 
 
+def own_calls(rows: list[Row], model: str, scheme: str) -> list[str] | None:
+    """Our model, tuned to call functions, and its exact calls; None where the run did not score them."""
+    wanted = (model, "call", scheme, "exact_match")
+    found = (row for row in rows if (row["model"], row["phase"], row["scheme"], row["metric"]) == wanted)
+    return next(([f"{model} call {scheme}", percent(row)] for row in found), None)
+
+
 def grid(paper: Paper, model: str, size: float | None, scores: dict[str, Row]) -> list[list[str]]:
     """Head, our line, then the published models from the smallest to the largest; ``*`` marks the paper's own."""
     tasks = [name for name in paper["tasks"] if name in scores]
     places = {name: place for place, name in enumerate(paper["tasks"])}
     head = ["model", "parameters", *(paper["tasks"][name]["label"] for name in tasks)]
-    ours = [spread(100 * float(scores[n]["value"]), 100 * float(scores[n]["stderr"] or 0)) for n in tasks]
-    lines = [head, [model, count(size), *ours]]
+    lines = [head, [model, count(size), *(percent(scores[name]) for name in tasks)]]
     for row in sorted(paper["models"], key=lambda row: (row["params_m"], row["name"])):
-        mark = "*" if row.get("own") else ""
         published = [fixed(row["scores"][places[name]]) for name in tasks]
-        lines.append([row["name"] + mark, count(1e6 * row["params_m"]), *published])
+        lines.append([marked(row), count(1e6 * row["params_m"]), *published])
     return lines
+
+
+def percent(row: Row) -> str:
+    """A score of ours, in percent with its standard error."""
+    return spread(100 * float(row["value"]), 100 * float(row["stderr"] or 0))
+
+
+def marked(row: dict[str, Any]) -> str:
+    """The name of a published row; ``*`` marks the paper's own."""
+    return row["name"] + ("*" if row.get("own") else "")
 
 
 def reasons(paper: Paper, scores: dict[str, Row], tasks: dict[str, Task]) -> list[str]:
@@ -91,3 +107,33 @@ def text(paper: Paper, model: str, size: float | None, scores: dict[str, Row], t
     parts += [f"- not scored here: {', '.join(missing)}"] if missing else []
     parts.append(f"- training: theirs {paper['training']}" if paper["training"] else DASH)
     return "\n".join([*parts, f"Note: {' '.join(paper['note'].split())}"])
+
+
+def cells(table: Paper) -> list[list[str]]:
+    """The cells of a further table (``calls``, one of ``tables``), each column with the decimals it is published in."""
+    columns = list(zip(*(row["cells"] for row in table["rows"]), strict=True))
+    digits = [max(len(str(value).partition(".")[2]) for value in column) for column in columns]  # of None: 0
+    return [list(map(fixed, row["cells"], digits)) for row in table["rows"]]
+
+
+def further(table: Paper, ours: list[str] | None = None) -> str:
+    """A further table under its label, source and trust; ``ours``: our model and its value, in a column of its own."""
+    head = ["", *table["columns"]]
+    lines = [[marked(row), *texts] for row, texts in zip(table["rows"], cells(table), strict=True)]
+    if ours:
+        lines = [[ours[0], *[DASH] * len(table["columns"]), ours[1]], *([*line, DASH] for line in lines)]
+        head.append("exact")
+    shots = "not stated" if table.get("shots") is None else table["shots"]
+    about = [f"Metric: {table['metric']}."] if "metric" in table else []
+    about += [f"Shots: {shots}."] if "shots" in table else []
+    about += [f"Note: {' '.join(table['note'].split())}"] if "note" in table else []
+    about += [OTHER_CALLS] if ours else []
+    title = f"{table['label']}; {table['source']}; trust: {table['trust']}"
+    return "\n".join([title, "", aligned([head, *lines]), *([" ".join(about)] if about else [])])
+
+
+def also(paper: Paper, calls: list[str] | None) -> str:
+    """A paper's further tables, its function calls first, beside ours (``own_calls``); nothing where it has none."""
+    found = [further(paper["calls"], calls)] if "calls" in paper else []
+    found += [further(table) for table in paper.get("tables", [])]
+    return "".join(f"\n\n{part}" for part in ["Also published", *found]) if found else ""

@@ -12,6 +12,8 @@ from pocketlm.report.views import PHASES, View
 
 PAPERS = Path(__file__).resolve().parents[3] / "conf" / "papers"
 PAPER_KEYS = {"name", "arxiv", "source", "trust", "harness", "training", "note", "tasks", "models"}
+TABLE_KEYS = {"label", "source", "trust", "columns", "rows"}  # of ``calls`` and of each of ``tables``
+TRUST = ("code", "readme", "fig", "paper-2nd", "press", "unverified")
 
 
 def load_papers(paths: list[str]) -> list[dict[str, Any]]:
@@ -30,8 +32,22 @@ def load_papers(paths: list[str]) -> list[dict[str, Any]]:
             keys, rows = ", ".join(sorted(lacking)), ", ".join(uneven)
             what = f"the keys {keys}" if lacking else f"a score for each task of {rows}"
             raise ConfigError(f"{path}: lacks {what}; see the other tables of conf/papers")
+        for table in [*([data["calls"]] if "calls" in data else []), *data.get("tables", [])]:
+            check_table(path, table)
         papers.append(data)
     return papers
+
+
+def check_table(path: str, table: dict[str, Any]) -> None:
+    """Raises ConfigError unless a further table has its keys, a known trust word and a cell for each column."""
+    lacking = sorted(TABLE_KEYS - set(table))
+    uneven = [row["name"] for row in table.get("rows", []) if len(row["cells"]) != len(table.get("columns", []))]
+    where = f"{path}, {table.get('label', 'a table without label')}"
+    if lacking or uneven:
+        what = f"the keys {', '.join(lacking)}" if lacking else f"a cell for each column of {', '.join(uneven)}"
+        raise ConfigError(f"{where}: lacks {what}")
+    if table["trust"] not in TRUST:
+        raise ConfigError(f"{where}: trust is {table['trust']!r}; known are {', '.join(TRUST)}")
 
 
 def context(view: View, papers: list[dict[str, Any]]) -> dict[str, Any]:

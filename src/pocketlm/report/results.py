@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pocketlm.report import beside
 from pocketlm.report.inputs import Row
 from pocketlm.report.tables import DASH, Cell, Table, count, fixed, mib, spread
 from pocketlm.report.views import CALL_METRICS, Key, View, decode_speed, key_of, order, pinned_metric, sort_key
@@ -185,13 +186,11 @@ def paper_calls(view: View, paper: dict[str, Any]) -> Table | None:
     table = Table(
         f"{paper['name']}: {calls['label']}, percent", ["model", *(f"#{c}" for c in calls["columns"]), "#exact"]
     )
-    for row in calls["models"]:
-        table.add(Cell(row["name"], css="own" if row.get("own") else ""), *map(fixed, row["scores"]), DASH)
+    for row, cells in zip(calls["rows"], beside.cells(calls), strict=True):
+        table.add(Cell(row["name"], css="own" if row.get("own") else ""), *cells, DASH)
     for key in view.calls:
         if key[1:] == ("call", "bf16"):
             table.add(own_cell(view, key), *[DASH] * len(calls["columns"]), score_cell(view.call_exact(key)))
     source = f"Source: {calls['source']} (trust: {calls['trust']})."
-    table.note = (
-        f"{calls['note']} {source} Our column is this run's own task and scorer; it is no like-for-like comparison."
-    )
+    table.note = f"{calls['note']} {source} {beside.OTHER_CALLS}"
     return table

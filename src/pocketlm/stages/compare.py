@@ -23,7 +23,10 @@ def pinned(params: Params) -> dict[str, Task]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print one comparison a paper. Raises ArtifactError for what was not scored, ConfigError for an unknown name."""
+    """Print one comparison a paper, and its further tables.
+
+    Raises ArtifactError for what was not scored, ConfigError for an unknown name.
+    """
     from pocketlm.config import load
     from pocketlm.report import beside, table
     from pocketlm.report.page import PAPERS, load_papers
@@ -45,7 +48,8 @@ def run(args: argparse.Namespace) -> None:
         )
     label = f"{args.model} {phase} {args.scheme}"
     papers = load_papers([str(PAPERS / f"{name}.yaml") for name in args.paper or known])
-    print("\n\n".join(beside.text(paper, label, size_of(args), scores, tasks) for paper in papers))
+    calls, size = beside.own_calls(rows, args.model, args.scheme), size_of(args)
+    print("\n\n".join(beside.text(paper, label, size, scores, tasks) + beside.also(paper, calls) for paper in papers))
 
 
 def size_of(args: argparse.Namespace) -> float | None:
