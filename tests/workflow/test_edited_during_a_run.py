@@ -18,6 +18,7 @@ WAIT = """def run(args):
 """
 
 
+@pytest.mark.full
 def test_looking_beside_a_run(recorded: Path, tmp_path: Path) -> None:
     """The look says that edited sources count later; then both engines make the stage again."""
     project = tmp_path / "project"

@@ -154,7 +154,8 @@ def check_restarted(project: Path, name: str) -> None:
     assert name not in dvc  # the same rule's other entries are: one was asked for
 
 
-@pytest.mark.parametrize("rule", EACH)
+@pytest.mark.full
+@pytest.mark.parametrize("rule", RULES)
 def test_dvc_is_killed(project: Path, jobs: dict[str, list[str]], rule: str) -> None:
     """DVC has deleted the stage's outputs before it runs it; they come back in the same bytes."""
     before = hashes(project)
@@ -167,7 +168,8 @@ def test_dvc_is_killed(project: Path, jobs: dict[str, list[str]], rule: str) -> 
     assert hashes(project) == before
 
 
-@pytest.mark.parametrize("rule", EACH)
+@pytest.mark.full
+@pytest.mark.parametrize("rule", RULES)
 def test_dvc_alone_is_killed(project: Path, jobs: dict[str, list[str]], rule: str) -> None:
     """It can end nothing: its Snakemake and stage end by themselves, and it can start again."""
     name = jobs[rule][0]

@@ -47,6 +47,7 @@ def cached(project: Path, path: str) -> Path:
     return place / found[:2] / found[2:]
 
 
+@pytest.mark.full
 def test_changed_after_a_pull(recorded: Path, tmp_path: Path) -> None:
     """Pull, change, and no sync between: the old bytes are not recorded as those of the new parameters."""
     project = copy(recorded, tmp_path / "project", ".snakemake")
@@ -77,7 +78,8 @@ def test_metadata_of_other_bytes(recorded: Path, tmp_path: Path, written: bool) 
     assert snakemake == dvc and ("download-world" in dvc) == written
 
 
-@pytest.mark.parametrize("time", [pytest.param(None, marks=pytest.mark.full), OLD], ids=["new", "old"])
+@pytest.mark.full
+@pytest.mark.parametrize("time", [None, OLD], ids=["new", "old"])
 def test_restored_input_with_an_old_time(recorded: Path, tmp_path: Path, time: tuple[int, int] | None) -> None:
     """What was made of other bytes is stale, though it is newer: Snakemake compares bytes of newer inputs only."""
     project = copy(recorded, tmp_path / "project")
@@ -120,6 +122,7 @@ def test_damaged_cache_object(recorded: Path, tmp_path: Path, path: str) -> None
     assert f"cache object {kept.parent.name}{kept.name}" in command(project, "pocketlm", "verify", "--bytes", status=1)
 
 
+@pytest.mark.full
 def test_writing_to_an_artefact_leaves_the_cache(recorded: Path, tmp_path: Path) -> None:
     """Also as root, whom a read-only link does not stop: files of the workspace are copies of their own."""
     project = copy(recorded, tmp_path / "project")

@@ -71,6 +71,7 @@ def test_touch_is_refused(touch: str) -> None:
         only_looks(["-j2", touch])
 
 
+@pytest.mark.full
 def test_looking_records_nothing(recorded: Path) -> None:
     assert "recorded" not in command(recorded, "pocketlm", "run", "-np")
     before = (recorded / "dvc.lock").read_bytes()

@@ -34,9 +34,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "typed",
     [
-        "snakemake --directory runs/tiny -j1 -- results/data/world",
+        pytest.param("snakemake --directory runs/tiny -j1 -- results/data/world", marks=pytest.mark.full),
         "dvc repro runs/tiny/dvc.yaml:download-world",
-        "pocketlm run runs/tiny -j1 -- results/data/world",
+        pytest.param("pocketlm run runs/tiny -j1 -- results/data/world", marks=pytest.mark.full),
     ],
 )
 def test_relative_to_where_the_command_was_typed(project: Path, typed: str) -> None:

@@ -257,6 +257,7 @@ def test_another_configuration_is_refused(project: Path, tmp_path: Path) -> None
     assert "no such stage" in command(project, "pocketlm", "verify", "--from", "bake", status=2)
 
 
+@pytest.mark.full
 def test_measured_again_when_asked(project: Path, tmp_path: Path) -> None:
     """The facts and nothing else, in the copy."""
     out = command(project, "pocketlm", "verify", "--measure", "--out", str(tmp_path / "c.json"))
