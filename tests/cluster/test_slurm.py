@@ -117,11 +117,26 @@ def test_profile_of_a_user_after_a_download_on_the_login_node(
     assert path.parts[-3] == "rule_tokenizer" and ask(job, "Partition") == "main"
 
 
-def test_unknown_partition_ends_with_the_schedulers_words(slurm: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ("slurm_partition=nowhere", "invalid partition specified: nowhere"),
+        ("slurm_account=nobody", "Invalid account or account/partition combination specified"),
+    ],
+)
+def test_unknown_partition_or_account_ends_with_the_schedulers_words(
+    slurm: None, tmp_path: Path, resource: str, words: str
+) -> None:
     project = new_project(tmp_path / "project")
-    partition = ("--default-resources", "slurm_partition=nowhere")
-    out = command(project, "snakemake", *PROFILE, *partition, "--", WORLD, status=1)
-    assert "invalid partition specified: nowhere" in out
+    out = command(project, "snakemake", *PROFILE, "--default-resources", resource, "--", WORLD, status=1)
+    assert words in out
+
+
+def test_an_account_that_exists_reaches_the_scheduler(slurm: None, tmp_path: Path) -> None:
+    project = new_project(tmp_path / "project")
+    command(project, "snakemake", *PROFILE, "--default-resources", "slurm_account=pocketlm", "--", WORLD)
+    ((job, _),) = slurm_logs(project).items()
+    assert ask(job, "Account") == "pocketlm"
 
 
 @pytest.mark.parametrize("end", ["CANCELLED", "TIMEOUT"])
