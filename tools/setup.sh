@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv}
 TORCH=$(grep -E '^torch==' requirements.txt)
 STAMP=$VENV/.pocketlm-stamp
-WANTED=$(cat requirements.txt requirements-dev.txt constraints.txt pyproject.toml tools/setup.sh | sha256sum | cut -c1-64)
+# The place counts too: the package is installed as a link to it.
+WANTED=$({ pwd -P; cat requirements.txt requirements-dev.txt constraints.txt pyproject.toml tools/setup.sh; } | sha256sum | cut -c1-64)
 
 if [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$WANTED" ]; then exit 0; fi
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pocketlm.artifacts import ArtifactError
 from pocketlm.cli import STAGES
 from pocketlm.compose import compose, recipes
 from pocketlm.engines import generate
@@ -76,6 +77,19 @@ def test_shards_of_a_corpus(tmp_path: Path) -> None:
 def as_list(value: object) -> list[str]:
     found = value if isinstance(value, list) else [value]
     return [item for item in found if isinstance(item, (str, Path))]  # type: ignore[misc]
+
+
+def test_run_folder_of_another_checkout_is_refused(tmp_path: Path) -> None:
+    """By an environment that two checkouts share: dvc.yaml would name the other one's files."""
+    (tmp_path / "src/pocketlm").mkdir(parents=True)
+    (tmp_path / "src/pocketlm/cli.py").touch()
+    (tmp_path / "runs/x").mkdir(parents=True)
+    run = run_folder(tmp_path / "runs/x", "tiny")
+    with (
+        pytest.raises(ArtifactError, match=rf"is a run folder of the checkout {tmp_path}, but .* that of {ROOT};"),
+        open_dag(run),
+    ):
+        pass
 
 
 def test_demo_has_at_most_45_jobs(tmp_path: Path) -> None:

@@ -143,9 +143,20 @@ class Dag:
 
 
 def need_params(folder: Path) -> None:
-    """Raise ArtifactError unless this is a run folder."""
+    """Raise ArtifactError unless this is a run folder, and not one inside another checkout than this code's.
+
+    An environment that two checkouts share has the code of one of them: the other's dvc.yaml would name its files.
+    """
     if not (folder / "params.yaml").is_file():
         raise ArtifactError(f"{folder}/params.yaml: no such file; write it with: pocketlm compose recipe=demo")
+    whole = folder.resolve()
+    inside = (place for place in (whole, *whole.parents) if (place / "src/pocketlm/cli.py").is_file())
+    checkout = next(inside, ROOT)
+    if checkout != ROOT:
+        raise ArtifactError(
+            f"{folder}: is a run folder of the checkout {checkout}, but this pocketlm is that of {ROOT}; "
+            f"remedy: make -C {checkout} setup && source {checkout}/.venv/bin/activate"
+        )
 
 
 @contextlib.contextmanager
