@@ -11,9 +11,11 @@ from typing import Any
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import Params, load
-from pocketlm.costs import BYTES_PER_TRAINED, OVERHEAD, Cost, Work, assumption, costs, trainings
+from pocketlm.costs import BYTES_PER_TRAINED, GIB, OVERHEAD, Cost, Work, assumption, costs, trainings
 from pocketlm.makespan import Schedule, Task, simulate
 
+# GiB of a process that trains nothing, beside the weights in fp32: proportional set sizes of the demo, measured
+OTHERS = {"calibrate": 0.48, "score": 0.42, "quantize": 0.35, "profile": 0.31}
 PHASES = {"pretrain": "base", "pretrain_inherited": "base", "instruct": "instruct", "call": "call"}
 
 
@@ -21,7 +23,7 @@ def disk_gib(params: Params, works: list[Work]) -> float:
     """About what a run writes: model folders, deployments, a checkpoint of each training, tokens, DVC's copy."""
     models = sum(one.params * 2 for one in works)
     checkpoints = max((one.params * BYTES_PER_TRAINED * 2 for one in works), default=0)
-    return (2 * (models + 2 * models) + checkpoints + 200e6) / 2**30
+    return (2 * (models + 2 * models) + checkpoints + 200e6) / GIB
 
 
 def duration(hours: float) -> str:
@@ -50,15 +52,17 @@ def training_of(job: str) -> str:
 
 
 def schedule(dag: Any, works: list[Work], found: list[Cost], cores: int) -> Schedule:
-    """All jobs of a DAG on this machine: trainings at their cost, any other one at the time of its start."""
-    known = {}
+    """All jobs of a DAG on this machine: trainings at their cost, any other one at the time and memory of its start."""
+    known, sizes = {}, {one.name.split()[0]: one.params for one in works}
     for one, cost in zip(works, found, strict=True):
         jobs = 1 if one.name == "random" else one.jobs  # one job makes all trials of the random arm
         known[one.name] = (cost.seconds / jobs, cost.memory_gib * one.ranks)
     maker = {path: job.name for job in dag.jobs for path in job.outputs}
     tasks = []
     for job in dag.jobs:
-        raw, (seconds, memory) = dag.raw[job.name], known.get(training_of(job.name), (OVERHEAD, 0.0))
+        weights = 4 * sizes.get(job.name.split("-")[-1], 0) / GIB
+        other = (OVERHEAD, OTHERS[job.rule] + weights if job.rule in OTHERS else 0.0)
+        raw, (seconds, memory) = dag.raw[job.name], known.get(training_of(job.name), other)
         needs = frozenset(maker[path] for path in job.inputs if path in maker)
         tasks.append(
             Task(job.name, seconds, raw.threads, raw.resources.get("gpu", 0), memory, raw.rule.priority, needs)
@@ -92,7 +96,7 @@ def lines(folder: Path, cores: int) -> list[str]:
     with open_dag(folder) as dag:
         needed, total = Counter(job.rule for job in dag.jobs if job.needed), len(dag.jobs)
         course = schedule(dag, works, found, cores)
-    disk, free = disk_gib(params, works), shutil.disk_usage(folder).free / 2**30
+    disk, free = disk_gib(params, works), shutil.disk_usage(folder).free / GIB
     jobs = ", ".join(f"{rule} {count}" for rule, count in needed.items())
     _, left_out = compose(params._recipe, params._overrides) if params._recipe else ("", [])
     flops = sum(one.flops for one in works)
@@ -105,7 +109,7 @@ def lines(folder: Path, cores: int) -> list[str]:
         *guessed,
         f"time      about {duration(course.seconds / 3600)} on {cores} core(s), all of it made anew "
         "(training and start-up only)",
-        f"memory    about {course.memory_gib:.1f} GiB with {course.at_once} training(s) at once",
+        f"memory    about {course.memory_gib:.1f} GiB with {course.at_once} job(s) at once",
         f"disk      about {disk:.1f} GiB, {free:.0f} GiB free",
         f"downloads {downloads(params, folder)}",
         *left_out,

@@ -66,13 +66,14 @@ def run_folder(folder: Path, recipe: str, *overrides: str) -> Path:
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every training takes 100 s and 2 GiB, and starts no process; other jobs take no time."""
+    """Every training takes 100 s and 2 GiB, and starts no process; other jobs take no time and no memory."""
 
     def costs_of(works: list[costs.Work], numerics: config.Numerics) -> list[costs.Cost]:
         return [costs.Cost(100.0 * one.jobs, 2.0, measured=numerics.device == "cpu") for one in works]
 
     monkeypatch.setattr(plan, "costs", costs_of)
     monkeypatch.setattr(plan, "OVERHEAD", 0.0)
+    monkeypatch.setattr(plan, "OTHERS", {})
 
 
 def said(folder: Path, cores: int) -> dict[str, str]:
@@ -87,8 +88,8 @@ def test_two_models_of_two_phases_share_two_cores_and_no_more(known: None, tmp_p
     assert one["time"].startswith(f"about {plan.duration(400 / 3600)} on 1 core(s)")
     assert two["time"].startswith(f"about {plan.duration(200 / 3600)} on 2 core(s)")
     assert eight["time"].startswith(f"about {plan.duration(200 / 3600)} on 8 core(s)")
-    assert one["memory"] == "about 2.0 GiB with 1 training(s) at once"
-    assert two["memory"] == eight["memory"] == "about 4.0 GiB with 2 training(s) at once"
+    assert one["memory"] == "about 2.0 GiB with 1 job(s) at once"
+    assert two["memory"] == eight["memory"] == "about 4.0 GiB with 2 job(s) at once"
     assert "formula" not in one
 
 
@@ -100,12 +101,19 @@ def test_trials_wait_for_their_rung_and_models_for_the_search(known: None, tmp_p
     assert said(folder, 64)["time"].startswith(f"about {plan.duration(100 * (before + 3) / 3600)} on 64")
 
 
+def test_two_models_are_scored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scoring takes more memory than these trainings: a whole run of the demo has a peak of 0.87 to 0.90 GiB."""
+    monkeypatch.setattr(plan, "costs", lambda works, _: [costs.Cost(100.0 * one.jobs, 0.3, True) for one in works])
+    memory = float(said(run_folder(tmp_path, "demo"), 2)["memory"].split()[1])
+    assert 0.8 * 0.885 <= memory <= 1.2 * 0.885
+
+
 def test_on_gpus_cores_do_not_count(known: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     folder = run_folder(tmp_path, "mobilellm_mini", "numerics.device=cuda", "numerics.precision=bf16")
     found = said(folder, 64)
     assert found["time"].startswith(f"about {plan.duration(400 / 3600)} on 64")
-    assert found["memory"] == "about 2.0 GiB with 1 training(s) at once"
+    assert found["memory"] == "about 2.0 GiB with 1 job(s) at once"
     assert "MFU of 40% of the 989 TFLOP/s of an H100's data sheet (bf16), assumed" in found["formula"]
 
 
