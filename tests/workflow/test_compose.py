@@ -85,15 +85,24 @@ def test_full_recipes_name_their_data_and_ask_for_pins(recipe: str) -> None:
             check_hub(source, name)
 
 
-@pytest.mark.parametrize(
-    "recipe, model, tokens", [("phonelm_full", "stable", 1.518e12), ("phonelm_full", "phonelm", 19.9e9)]
-)
-def test_phonelm_reads_the_published_tokens(recipe: str, model: str, tokens: float) -> None:
-    """Steps x batch x length is what its README adds up to, and so are the weights of the mixture (billions)."""
+@pytest.mark.parametrize("recipe, model, tokens", [
+    ("phonelm_full", "stable", 1.518e12), ("phonelm_full", "phonelm", 19.9e9),
+    ("mobilellm_full", "mobilellm", 1.007e12), ("mobilellm_ls_full", "mobilellm", 1.007e12),
+    ("pangu_pi_pro_full", "pro", 1.6e12),
+])  # fmt: skip
+def test_full_recipes_read_the_published_tokens(recipe: str, model: str, tokens: float) -> None:
+    """Steps x batch x length of the first round; PanGu-pi Pro's second one reads half of that again."""
     params = parse(yaml.safe_load(compose(recipe, [])[0]))
     plan = params.plans[str(params.models[model].base)]
     assert plan.steps * plan.batch_size * plan.seq_len == pytest.approx(tokens, rel=0.005)
-    parts = params.corpora[plan.corpus].parts.values()
+    assert (plan.rounds, plan.round_share) == ((2, 0.5) if model == "pro" else (1, plan.round_share))
+
+
+@pytest.mark.parametrize("model, tokens", [("stable", 1.518e12), ("phonelm", 19.9e9)])
+def test_phonelm_mixes_the_published_tokens(model: str, tokens: float) -> None:
+    """The weights of a mixture, in billions, are what the README adds up to."""
+    params = parse(yaml.safe_load(compose("phonelm_full", [])[0]))
+    parts = params.corpora[params.plans[str(params.models[model].base)].corpus].parts.values()
     assert 1e9 * sum(part.weight for part in parts) == pytest.approx(tokens, rel=0.005)
 
 
@@ -101,15 +110,14 @@ def test_phonelm_reads_the_published_tokens(recipe: str, model: str, tokens: flo
     ("phonelm_full", "phonelm", "phonelm_1_5b"), ("mobilellm_full", "mobilellm", "mobilellm_125m"),
     ("mobilellm_ls_full", "mobilellm", "mobilellm_ls_125m"), ("pangu_pi_pro_full", "pro", "pangu_pi_1b_pro"),
 ])  # fmt: skip
-def test_full_recipes_have_the_published_size(recipe: str, model: str, name: str) -> None:
-    from pocketlm.model import counts
-
+def test_full_recipes_have_the_published_shape(recipe: str, model: str, name: str) -> None:
+    """Every number of the shape, and the vocabulary; tests/model/test_counts.py counts the shapes."""
     params = parse(yaml.safe_load(compose(recipe, [])[0]))
     arch = params.models[model].architecture
+    shape = yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text())
+    assert {key: getattr(arch, key) for key in shape} == shape
     published = yaml.safe_load((ROOT / "conf/sizes.yaml").read_text())[name]
-    vocabulary = params.tokenizers[arch.tokenizer].vocab_size
-    assert vocabulary == published["vocab_size"]
-    assert counts.params(arch, vocabulary) / 1e6 == pytest.approx(published["params_m"], rel=0.005)
+    assert params.tokenizers[arch.tokenizer].vocab_size == published["vocab_size"]
 
 
 def test_compiling_is_recommended_where_it_pays_and_changes_nothing() -> None:
