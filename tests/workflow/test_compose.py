@@ -85,6 +85,18 @@ def test_full_recipes_name_their_data_and_ask_for_pins(recipe: str) -> None:
             check_hub(source, name)
 
 
+@pytest.mark.parametrize("recipe, paper", [
+    ("mobilellm_full", "mobilellm"), ("mobilellm_ls_full", "mobilellm"), ("phonelm_full", "phonelm"),
+])  # fmt: skip
+def test_full_recipes_have_the_tasks_of_the_published_table(recipe: str, paper: str) -> None:
+    """Zero-shot, on all items, for the bf16 base that the table is of."""
+    params = parse(yaml.safe_load(compose(recipe, [])[0]))
+    table = yaml.safe_load((ROOT / f"conf/papers/{paper}.yaml").read_text())
+    suite = params.suites[table["suite"]]
+    assert suite.tasks.keys() == table["tasks"].keys() and suite.phases == ["base"]
+    assert {(task.num_fewshot, task.limit) for task in suite.tasks.values()} == {(0, None)}
+
+
 @pytest.mark.parametrize("recipe, model, tokens", [
     ("phonelm_full", "stable", 1.518e12), ("phonelm_full", "phonelm", 19.9e9),
     ("mobilellm_full", "mobilellm", 1.007e12), ("mobilellm_ls_full", "mobilellm", 1.007e12),

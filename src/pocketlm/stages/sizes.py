@@ -49,7 +49,7 @@ def architecture(name: str) -> Any:
 
 
 def stored(arch: Any, vocabulary: int, scheme: str) -> str:
-    """MB of the weights as a scheme stores them. GGUF stores a shared block once an execution, and some decoders not."""
+    """MB of the weights as a scheme stores them: GGUF a shared block once an execution, some decoders not at all."""
     from dataclasses import replace
 
     from pocketlm.deployable import unsupported
