@@ -24,6 +24,15 @@ print('{"peak_mib": 12.5, "device_peak_mib": null}', flush=True)
 """
 
 
+def test_the_options_benchmark_starts() -> None:
+    """It imports what it measures, and says how it is called."""
+    import subprocess
+
+    script = Path(training.__file__).parent / "options.py"
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "cost of the decoder's options" in done.stdout, done.stderr
+
+
 def test_a_contender_is_timed_from_its_command(tmp_path: Path) -> None:
     one = training.Runner("ours", [sys.executable, "-c", TALKS], tmp_path / "log")
     assert one.start()
