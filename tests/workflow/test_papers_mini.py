@@ -1,4 +1,4 @@
-"""The papers' recipes at toy size, whole: each by Snakemake to the report, with plans of a few steps on a tiny world."""
+"""The papers' recipes at toy size, whole: each by Snakemake to the report; plans of a few steps, a tiny world."""
 
 import json
 from pathlib import Path
