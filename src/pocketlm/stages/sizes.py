@@ -107,4 +107,4 @@ def run(args: argparse.Namespace) -> None:
         if number == 0:
             print("  ".join("─" * width for width in widths))
     print(f"\nForward FLOPs at context {args.context}; KV cache in 16 bits; weights as each scheme stores them.")
-    print("GGUF stores a shared block once for each execution; – where llama.cpp cannot run the decoder or pack its rows.")
+    print("GGUF: a shared block once for each execution; – where llama.cpp cannot run the decoder or pack its rows.")
