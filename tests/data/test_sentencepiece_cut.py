@@ -5,40 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+from cut_bases import TEXTS, sentencepiece
+from tokenizers import Tokenizer, normalizers
 
 from pocketlm.artifacts import ArtifactError
-from pocketlm.data.compress import compress, count_pieces, derivation
+from pocketlm.data.compress import compress, count_pieces
+from pocketlm.data.kept_pieces import derivation
 
-TEXTS = [
-    "the cat sat on the mat and then the other cat sat there",
-    "a thing is a thing and nothing else, the thing thinks",
-    "Ada gave seven red balls to Bo on Monday and none on Tuesday",
-] * 5
 STRANGE = ["", "the  cat", "ünïcödé 🙂 \u4e2d", "tab\there", "7 < 8", "Zzz"]
-
-
-def sentencepiece() -> Tokenizer:
-    """Pieces as Llama's tokenizer.json has them: bytes behind the specials, every split of a piece a merge."""
-    blank = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    steps = [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
-    blank.normalizer = normalizers.Sequence(steps)
-    strip = decoders.Strip(" ", 1, 0)
-    blank.decoder = decoders.Sequence(
-        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), strip]
-    )
-    specials = ["<unk>", "<s>", "</s>"]
-    words = [
-        word for text in TEXTS for word in blank.normalizer.normalize_str(text).replace("\u2581", " \u2581").split()
-    ]
-    blank.train_from_iterator(words, trainers.BpeTrainer(vocab_size=90, special_tokens=specials, show_progress=False))
-    description = json.loads(blank.to_str())
-    learnt = [piece for piece in description["model"]["vocab"] if piece not in specials]
-    order = [*specials, *(f"<0x{number:02X}>" for number in range(256)), *learnt]
-    vocab = {piece: id for id, piece in enumerate(order)}
-    splits = [(p[:cut], p[cut:]) for p in learnt for cut in range(1, len(p)) if {p[:cut], p[cut:]} <= vocab.keys()]
-    description["model"] |= {"vocab": vocab, "merges": [list(pair) for pair in splits]}
-    return Tokenizer.from_str(json.dumps(description))
 
 
 def test_every_kept_piece_is_reached_and_every_text_comes_back() -> None:
@@ -82,5 +56,5 @@ def test_derivation_follows_the_merges_in_order() -> None:
 def test_without_all_bytes_it_is_refused() -> None:
     description = json.loads(sentencepiece().to_str())
     del description["model"]["vocab"]["<0x41>"]
-    with pytest.raises(ArtifactError, match="no BPE with all bytes"):
+    with pytest.raises(ArtifactError, match="no BPE or Unigram with all bytes"):
         compress(Tokenizer.from_str(json.dumps(description)), TEXTS, 300, "small")

@@ -291,6 +291,35 @@ def test_rows_of_kept_pieces_are_carried_over(tmp_path: Path) -> None:
         kept_rows(tmp_path, VOCAB + 1)
 
 
+def test_rows_of_a_real_cut_are_carried_over(tmp_path: Path) -> None:
+    """Piece by piece: its row in the cut model is its row in the source; among the kept pieces the logits stay."""
+    from pocketlm.data import tokenizer
+    from pocketlm.data.compress import compress
+    from pocketlm.data.cut_folder import save_cut
+    from pocketlm.inheritance.vocabulary import cut_vocabulary, kept_rows
+
+    texts = ["the cat sat on the mat and the dog sat on the log", "Ada gave 7 red balls to Bo, the other thing"] * 5
+    base = tokenizer.train(texts, 300, True, "base")
+    small, report = compress(base, texts, 280, "small")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "small").mkdir()
+    tokenizer.save(base, tmp_path / "base", {})
+    save_cut(small, tmp_path / "base", tmp_path / "small", {"kind": "compressed"} | report)
+    source = Decoder(Architecture(**BIG, d_model=24, tied=False), 300, seed=1).eval()
+    weights = [value.detach().clone() for value in (source.model.embed_tokens.weight, source.lm_head.weight)]
+    ids = small.encode(texts[0]).ids
+    assert [base.token_to_id(small.id_to_token(id)) for id in ids] != ids and base.encode(texts[0]).ids != ids
+    before = source.logits(source(torch.tensor([[base.token_to_id(small.id_to_token(id)) for id in ids]])))
+    rows = kept_rows(tmp_path / "small", 300)
+    assert rows is not None
+    cut_vocabulary(source, rows)
+    for piece, id in small.get_vocab().items():
+        for old, new in zip(weights, (source.model.embed_tokens.weight, source.lm_head.weight), strict=True):
+            assert torch.equal(new[id], old[base.token_to_id(piece)]), piece
+    torch.testing.assert_close(source.logits(source(torch.tensor([ids]))), before[..., rows])
+    assert kept_rows(tmp_path / "small", 280) is None  # the source has the cut one itself
+
+
 def test_an_equal_shape_keeps_every_weight() -> None:
     """A decay stage starts where the stable stage ended (PhoneLM): nothing is moved, whatever the criterion."""
     source = make(**BIG).eval()

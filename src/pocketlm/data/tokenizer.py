@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 ALPHABET = 256
 SMALLEST = ALPHABET + len(SPECIALS)
+CONVERT = (  # docs/data.md says what to look at then
+    'convert it once: pip install sentencepiece protobuf && python -c "from transformers import AutoTokenizer as T; '
+    "T.from_pretrained('{0}').save_pretrained('{0}')\""
+)
 
 
 def refuse_small(vocab_size: int, name: str) -> None:
@@ -115,6 +119,8 @@ def import_folder(source: str | Path, folder: Path) -> dict[str, Any]:
     source = Path(source)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if not (source / name).is_file():
+            if name == "tokenizer.json" and (bare := sorted(source.glob("*.model"))):
+                raise ArtifactError(f"{bare[0]}: a bare SentencePiece model is not read; {CONVERT.format(source)}")
             raise ArtifactError(f"{source}: no {name}; an imported tokenizer is a Hugging Face folder with both files")
     names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
     for name in names:

@@ -7,7 +7,7 @@ parameters. Where several sizes keep the rule, the largest is picked: the most c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,25 +28,30 @@ class Size:
         return self.coverage > COVERAGE and self.embedding_share < SHARE
 
 
-def coverages(description: dict[str, Any], counts: Counter[int], sizes: Sequence[int]) -> list[tuple[int, float]]:
+def coverages(
+    description: dict[str, Any], counts: Counter[int], sizes: Sequence[int], named: Collection[str] = ()
+) -> list[tuple[int, float]]:
     """(pieces kept, share of the counted tokens that are among them) for each wanted size of a ``tokenizer.json``."""
-    from pocketlm.data.compress import choose
+    from pocketlm.data.cut_description import ids_of
+    from pocketlm.data.kept_pieces import choose
 
-    ids = {token["content"]: token["id"] for token in description["added_tokens"]} | description["model"]["vocab"]
+    ids = ids_of(description)
     total, found = sum(counts.values()), []
     for size in sizes:
-        kept = choose(description, counts, size) if size < len(ids) else ids.keys()
+        kept = choose(description, counts, size, named) if size < len(ids) else ids.keys()
         found.append((len(kept), sum(counts[ids[piece]] for piece in kept) / max(total, 1)))
     return found
 
 
-def table(description: dict[str, Any], counts: Counter[int], sizes: Sequence[int], arch: Any) -> list[Size]:
+def table(
+    description: dict[str, Any], counts: Counter[int], sizes: Sequence[int], arch: Any, named: Collection[str] = ()
+) -> list[Size]:
     """Every size, with the shares that a decoder of this architecture would have."""
     from pocketlm.model import counts as sizes_of
 
     return [
         Size(kept, share, float(sizes_of.embedding_share(arch, kept)), sizes_of.params(arch, kept))
-        for kept, share in coverages(description, counts, sizes)
+        for kept, share in coverages(description, counts, sizes, named)
     ]
 
 

@@ -89,6 +89,7 @@ def table(names: list[str], vocabulary: int | None, context: int) -> list[list[s
     papers = published()
     lines = [[*HEAD, *SCHEMES, "why the gap"]]
     for name in names or list(papers):
+        architecture(name)  # an unknown shape is named as such
         paper = papers.get(name, {})
         size = vocabulary or paper.get("vocab_size")
         if size is None:

@@ -57,20 +57,27 @@ def make(args: argparse.Namespace, params: config.Params, folder: Path) -> dict[
     def texts() -> Any:
         return training_texts(params, entry.corpora, data)
 
-    more: dict[str, Any] = {}
     if entry.kind == "compressed":
-        from tokenizers import Tokenizer
-
-        from pocketlm.data.compress import compress
-
-        if args.base is None:
-            raise artifacts.ArtifactError(f"tokenizer {args.entry}: --base is missing (the manifest of '{entry.base}')")
-        source = artifacts.folder_of(args.base)
-        artifacts.check_manifest(source, args.base)
-        base = Tokenizer.from_file(str(source / "tokenizer.json"))
-        made, more = compress(base, texts(), entry.vocab_size, args.entry)
-    else:
-        made = tokenizer.train(texts(), entry.vocab_size, entry.digits, args.entry)
+        return compressed(args, entry, texts, folder)
+    made = tokenizer.train(texts(), entry.vocab_size, entry.digits, args.entry)
     report = {"kind": entry.kind, "vocab_size": made.get_vocab_size(), **tokenizer.coverage(made, texts())}
-    tokenizer.save(made, folder, report | more)
+    tokenizer.save(made, folder, report)
+    return report
+
+
+def compressed(args: argparse.Namespace, entry: config.Tokenizer, texts: Any, folder: Path) -> dict[str, Any]:
+    """Cut the base into ``folder``; returns what the manifest says."""
+    from tokenizers import Tokenizer
+
+    from pocketlm.data import cut_folder, tokenizer
+    from pocketlm.data.compress import compress
+
+    if args.base is None:
+        raise artifacts.ArtifactError(f"tokenizer {args.entry}: --base is missing (the manifest of '{entry.base}')")
+    source = artifacts.folder_of(args.base)
+    artifacts.check_manifest(source, args.base)
+    base = Tokenizer.from_file(str(source / "tokenizer.json"))
+    made, more = compress(base, texts(), entry.vocab_size, args.entry, cut_folder.named_tokens(source))
+    report = {"kind": entry.kind, "vocab_size": made.get_vocab_size(), **tokenizer.coverage(made, texts())}
+    cut_folder.save_cut(made, source, folder, report | more)
     return report | {key: value for key, value in more.items() if key != "kept_ids"}

@@ -44,23 +44,26 @@ def run(args: argparse.Namespace) -> None:
 
     from pocketlm.data.compress import count_pieces
     from pocketlm.data.corpora import training_texts
-    from pocketlm.data.tokenizer import refuse_small
+    from pocketlm.data.cut_folder import named_tokens
+    from pocketlm.data.kept_pieces import refuse_kind, refuse_less
     from pocketlm.data.vocabulary_sizes import pick, table
 
     params = load(args.run / "params.yaml")
     corpora = check(args, params)
-    for size in args.sizes:
-        refuse_small(size, args.tokenizer)
     results = args.run / "results"
     path = results / "tokenizers" / args.tokenizer / "tokenizer.json"
     if not path.is_file():
         raise artifacts.ArtifactError(f"{path}: not made yet; make it with: snakemake {path.parent}.manifest.json")
     sources = {part.source for name in corpora for part in params.corpora[name].parts.values()}
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer, named = Tokenizer.from_file(str(path)), named_tokens(path.parent)
+    description = json.loads(tokenizer.to_str())
+    refuse_kind(description, args.tokenizer)
+    for size in args.sizes:
+        refuse_less(description, size, "vocabularies: --sizes", named)
     counts = count_pieces(
         tokenizer, training_texts(params, corpora, {name: results / "data" / name for name in sources})
     )
-    found = table(json.loads(tokenizer.to_str()), counts, args.sizes, params.models[args.model].architecture)
+    found = table(description, counts, args.sizes, params.models[args.model].architecture, named)
     print(f"{'pieces':>8}  {'coverage %':>10}  {'embedding %':>11}  {'M params':>9}  rule")
     for one in found:
         numbers = f"{one.vocab_size:>8,}  {100 * one.coverage:>10.2f}  {100 * one.embedding_share:>11.2f}"
