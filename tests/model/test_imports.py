@@ -15,8 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.cli import main
+from pocketlm.model.exports import to_foreign
 from pocketlm.model.folder import load_model, save_model
-from pocketlm.model.imports import import_folder, read_config, to_foreign
+from pocketlm.model.foreign import read_config
+from pocketlm.model.imports import import_folder
 
 ARCHES: dict[str, dict[str, Any]] = {
     "llama": {"head_dim": 20, "tied": False},

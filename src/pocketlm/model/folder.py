@@ -19,7 +19,7 @@ from torch import Tensor
 from pocketlm.artifacts import ArtifactError, digest, read_json, sha256, write_json
 from pocketlm.config import Architecture
 from pocketlm.model.decoder import Decoder
-from pocketlm.model.imports import check_state, expected_shapes
+from pocketlm.model.state import check_state, expected_shapes
 
 # tokenizer files of a Hugging Face folder
 TOKENIZER_FILES = (
