@@ -63,7 +63,7 @@ def test_foreign_layouts_concern_those_who_read_them() -> None:
         return {stage for stage in STAGES if module in closure.modules(stage)[0]}
 
     assert reach("pocketlm.model.imports") == {"import"}
-    assert reach("pocketlm.model.foreign") == {"import", "profile"}
+    assert reach("pocketlm.model.foreign") == reach("pocketlm.model.foreign_keys") == {"import", "profile"}
 
 
 def test_closure_covers_what_is_imported() -> None:

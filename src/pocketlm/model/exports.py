@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from pocketlm.artifacts import ArtifactError, read_json, write_json
 from pocketlm.config import Architecture
 from pocketlm.model.folder import architecture_of, copy_tokenizer, llama_config, read_tensors, special_ids
-from pocketlm.model.foreign import refuse
+from pocketlm.model.foreign_keys import refuse
 from pocketlm.model.state import check_state, expected_shapes
 
 
@@ -43,7 +43,7 @@ def to_foreign(arch: Architecture, vocab_size: int, layout: str) -> dict[str, An
 def export_folder(folder: Path, layout: str, out: Path) -> None:
     """Write ``folder`` into ``out`` (there already) in a layout of ``foreign.LAYOUTS``; the tokenizer goes with it.
 
-    Raises ArtifactError naming the option that the layout cannot express, or what is no model folder in bf16.
+    Raises ArtifactError naming the option that the layout cannot express, or what is no model folder or quantized.
     """
     if not (folder / "pocketlm.json").is_file():
         raise ArtifactError(f"{folder}: no pocketlm.json in it; name a model folder, results/models/MODEL/PHASE")
