@@ -167,6 +167,15 @@ def test_a_tied_head_that_cannot_be_the_embedding_is_named(tmp_path: Path) -> No
         import_folder(tmp_path)
 
 
+def test_a_format_without_arithmetic_is_named(tmp_path: Path) -> None:
+    foreign(tmp_path, "mobilellm")
+    state = load_file(tmp_path / "model.safetensors")
+    state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+    save_file({n: t.to(torch.float8_e4m3fn) for n, t in state.items()}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="is float8_e4m3fn; float16, bfloat16 and float32"):
+        import_folder(tmp_path)
+
+
 def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     foreign(tmp_path, "llama")
     good = load_file(tmp_path / "model.safetensors")

@@ -28,6 +28,7 @@ def import_folder(folder: str | Path) -> tuple[dict[str, Tensor], Architecture, 
 def from_foreign(state: Mapping[str, Tensor], arch: Architecture, vocab_size: int, where: str) -> dict[str, Tensor]:
     """Our tensors of a foreign checkpoint: position tables and the second copy of a tied head are left out."""
     ours = {n: t for n, t in state.items() if not n.endswith("rotary_emb.inv_freq")}
+    common_dtype(ours, where)  # before anything is compared: not every format can be
     if not arch.tied and HEAD not in ours:
         raise ArtifactError(
             f"{where}: untied embeddings, but {HEAD} is missing; a checkpoint that shares its embedding needs "
