@@ -59,6 +59,7 @@ COMMANDS = {
     "generate": Command("pocketlm.stages.generate", "continue a prompt with a produced model"),
     "chat": Command("pocketlm.stages.chat", "talk to a produced model"),
     "export": Command("pocketlm.stages.export", "write a model in the layout of Llama, MobileLLM or PhoneLM"),
+    "convert": Command("pocketlm.stages.convert", "rewrite a checkpoint's pickles as safetensors, to import it"),
     "compare": Command("pocketlm.stages.compare", "set a scored model beside the papers' published tables"),
     "diff": Command("pocketlm.stages.diff", "compare two runs: parameters, scores, bytes"),
     "run": Command("pocketlm.engines.run", "sync, snakemake, record: make what is missing, both engines clean"),

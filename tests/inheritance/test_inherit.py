@@ -94,6 +94,22 @@ def test_scores_are_sums_over_what_a_unit_owns(criterion: str, gated: bool) -> N
     assert float(found.channels[channel]) == pytest.approx(want, rel=1e-4)
 
 
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_blocks_taylor_score_is_the_sum_of_weight_times_gradient(gated: bool) -> None:
+    """|w x dloss/dw| of a block's matrices, batch by batch, by torch's own gradient of torch's own loss."""
+    source = make(**BIG, gated=gated)
+    want = [0.0] * 4
+    for inputs, targets, _ in batches():
+        loss = torch.nn.functional.cross_entropy(source.logits(source(inputs)).flatten(0, 1), targets.flatten())
+        for number, block in enumerate(source.model.layers):
+            weights = [weight for weight in block.parameters() if weight.dim() == 2]
+            assert len(weights) == 6 + gated
+            grads = torch.autograd.grad(loss, weights, retain_graph=True)
+            want[number] += sum(float((w.detach() * g).abs().sum()) for w, g in zip(weights, grads))
+    assert depth.by_gradient(source, batches()) == pytest.approx(want, rel=1e-4)
+    assert len({round(value, 3) for value in want}) == 4  # blocks that score apart
+
+
 def test_blocks_at_the_ends_stay() -> None:
     importance = [0.0, 5.0, 1.0, 4.0, 4.0, -1.0]
     assert depth.keep_blocks(importance, 4, ends=1) == [0, 1, 3, 5]
@@ -177,6 +193,23 @@ def test_learned_gates_close_what_computes_nothing() -> None:
     again = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
     assert torch.equal(again.neurons, scores.neurons)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in source.modules())
+
+
+def test_learned_gates_close_a_dead_channel_and_a_dead_pair() -> None:
+    """A channel that nothing writes to; a key/value head without values, while its queries and outputs have weights."""
+    source = make(**BIG).eval()
+    size, pair, channel = source.arch.head_dim, 1, 11
+    with torch.no_grad():
+        source.model.embed_tokens.weight[:, channel] = 0  # the head's column too: they are tied
+        for block in source.model.layers:
+            block.self_attn.o_proj.weight[channel] = 0
+            block.mlp.down_proj.weight[channel] = 0
+            block.self_attn.v_proj.weight[pair * size : (pair + 1) * size] = 0
+    scores = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
+    assert scores.channels.argmin() == channel
+    assert scores.pairs.argmin(1).tolist() == [pair] * 4
+    living, dead = scores.queries.view(4, 2, 2).unbind(1)  # a pair's queries have nothing to read
+    assert (dead.max(1).values < living.min(1).values).all()
 
 
 def test_a_start_is_a_part_of_its_source() -> None:

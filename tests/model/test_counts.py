@@ -13,7 +13,7 @@ from model_shapes import OPTIONS, VOCAB, make
 from pocketlm.config import Architecture, ConfigError
 from pocketlm.model import counts
 from pocketlm.model.decoder import Decoder
-from pocketlm.model.imports import expected_shapes
+from pocketlm.model.state import expected_shapes
 from pocketlm.stages.sizes import published, table
 
 SIZES = Path(__file__).parents[2] / "conf" / "model"

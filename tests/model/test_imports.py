@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from model_shapes import OPTIONS, VOCAB, make
 from safetensors.torch import load_file, save_file
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.cli import main
+from pocketlm.model.exports import to_foreign
 from pocketlm.model.folder import load_model, save_model
-from pocketlm.model.imports import import_folder, read_config, to_foreign
+from pocketlm.model.imports import import_folder
 
 ARCHES: dict[str, dict[str, Any]] = {
     "llama": {"head_dim": 20, "tied": False},
@@ -131,53 +131,6 @@ def test_mobilellm_ties_although_its_config_says_untied(tmp_path: Path) -> None:
         import_folder(tmp_path)
 
 
-# configs/125M/config.json of the authors' repository at 1e67bf6, key by key
-MOBILELLM_125M = {
-    "architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 1, "eos_token_id": 2,
-    "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.02, "intermediate_size": 1536,
-    "max_position_embeddings": 2048, "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30,
-    "num_key_value_heads": 3, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 10000.0,
-    "tie_word_embeddings": False, "torch_dtype": "float16", "transformers_version": "4.34.1", "use_cache": True,
-    "vocab_size": 32000,
-}  # fmt: skip
-FLAGS = {"share_embedding": True, "layer_sharing": False}  # what the hub's copy adds to it
-# values of its released code; the names are those of its own training configuration and of transformers
-PHONELM_1_5B = {
-    "model_type": "phonelm", "vocab_size": 49152, "hidden_size": 2560, "intermediate_size": 6816,
-    "num_hidden_layers": 19, "hidden_act": "relu", "num_attention_heads": 16, "num_key_value_heads": 16,
-    "max_position_embeddings": 2048, "initializer_range": 0.02, "rms_norm_eps": 1e-06, "rope_theta": 10000.0,
-    "rope_scaling": None, "attention_bias": False, "attention_dropout": 0.0, "tie_word_embeddings": True,
-    "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
-
-
-def shipped(name: str) -> dict[str, Any]:
-    """A shape of conf/model, without what says nothing where there are no shortcuts."""
-    text = (Path(__file__).parents[2] / "conf" / "model" / f"{name}.yaml").read_text(encoding="utf-8")
-    return {key: value for key, value in yaml.safe_load(text).items() if key not in ("kind", "shortcut_ratio")}
-
-
-@pytest.mark.parametrize(
-    ("config", "name"),
-    [
-        (MOBILELLM_125M | FLAGS, "mobilellm_125m"),
-        (MOBILELLM_125M | FLAGS | {"model_type": "mobilellm"}, "mobilellm_125m"),
-        (MOBILELLM_125M | FLAGS | {"model_type": "mobilellm", "layer_sharing": True}, "mobilellm_ls_125m"),
-        (PHONELM_1_5B, "phonelm_1_5b"),
-    ],
-)
-def test_published_configs_are_the_shipped_shapes(config: dict[str, Any], name: str) -> None:
-    arch, vocab_size = read_config(config, "config.json")
-    assert vocab_size == config["vocab_size"]
-    assert {key: getattr(arch, key) for key in shipped(name)} == shipped(name)
-
-
-def test_mobilellms_own_config_says_untied() -> None:
-    """The trap: without the flags of its code its config.json is another model, with a head of 18 M parameters."""
-    arch, _ = read_config(MOBILELLM_125M, "config.json")
-    assert {key for key, value in shipped("mobilellm_125m").items() if getattr(arch, key) != value} == {"tied"}
-
-
 def test_mobilellm_sharing_must_be_said(tmp_path: Path) -> None:
     foreign(tmp_path, "mobilellm", {"layer_sharing": None})
     with pytest.raises(ArtifactError, match="layer_sharing is missing"):
@@ -197,7 +150,29 @@ def test_a_sharing_that_is_no_flag_is_refused(value: Any, tmp_path: Path) -> Non
 
 def test_mobilellm_weights_under_a_stock_llama_config_are_refused(tmp_path: Path) -> None:
     foreign(tmp_path, "mobilellm", {"model_type": "llama", "share_embedding": None, "layer_sharing": None})
-    with pytest.raises(ArtifactError, match="share_embedding: true"):
+    with pytest.raises(ArtifactError, match=r"share_embedding: true .* layer_sharing \(true: an LS model"):
+        import_folder(tmp_path)
+
+
+def test_a_tied_head_that_cannot_be_the_embedding_is_named(tmp_path: Path) -> None:
+    foreign(tmp_path, "mobilellm")
+    state = load_file(tmp_path / "model.safetensors")
+    embedding = state.pop("model.embed_tokens.weight")
+    save_file(state | {"lm_head.weight": embedding}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="missing: model.embed_tokens.weight"):
+        import_folder(tmp_path)
+    wrong = {"model.embed_tokens.weight": embedding, "lm_head.weight": embedding[:5].clone()}
+    save_file(state | wrong, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match=r"differs .* in shape, \(5, 48\), not \(97, 48\)"):
+        import_folder(tmp_path)
+
+
+def test_a_format_without_arithmetic_is_named(tmp_path: Path) -> None:
+    foreign(tmp_path, "mobilellm")
+    state = load_file(tmp_path / "model.safetensors")
+    state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+    save_file({n: t.to(torch.float8_e4m3fn) for n, t in state.items()}, tmp_path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="is float8_e4m3fn; float16, bfloat16 and float32"):
         import_folder(tmp_path)
 
 
@@ -212,7 +187,7 @@ def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     for part in ("missing: model.layers.1.mlp.up_proj.weight", "model.layers.9.mlp.up_proj.weight", "(5,), not (48,)"):
         assert part in str(error.value)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(ArtifactError, match="is a pickle"):
+    with pytest.raises(ArtifactError, match="is a pickle.*pocketlm convert"):
         import_folder(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"0123456789abcdef")
     with pytest.raises(ArtifactError, match="damaged safetensors"):
@@ -271,22 +246,56 @@ def test_a_value_that_a_layout_cannot_express_is_refused(change: dict[str, Any],
         to_foreign(arch, VOCAB, layout)
 
 
-def test_import_stage_makes_a_base_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_import(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import stage on a folder, with a tokenizer in it."""
     import argparse
 
     from tokenizers import Tokenizer, models
 
     from pocketlm import artifacts, config
-    from pocketlm.model.folder import load_model
     from pocketlm.stages import import_model
 
-    source, out = tmp_path / "checkpoint", tmp_path / "results" / "base"
-    decoder = foreign(source, "llama")
     Tokenizer(models.BPE(vocab={chr(33 + i): i for i in range(VOCAB)}, merges=[])).save(str(source / "tokenizer.json"))
     arch = config.Architecture(kind="imported", path=str(source))
     monkeypatch.setattr(config, "load", lambda path: config.Params(models={"m": config.Model(architecture=arch)}))
-    manifest = tmp_path / "results" / "base.manifest.json"
+    manifest = out.with_name("base.manifest.json")
     import_model.run(argparse.Namespace(params="params.yaml", entry="m", out=out, manifest=manifest))
     assert artifacts.check_manifest(out, manifest)["phase"] == "base"
-    loaded = load_model(out)[0].state_dict()
-    assert all(torch.equal(t.bfloat16().float(), loaded[n]) for n, t in decoder.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_import_stage_keeps_the_bits(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In by the stage, out by the command: the same bits, and a config.json that says in what they are."""
+    foreign(tmp_path / "in", "llama")
+    state = {name: tensor.to(dtype) for name, tensor in load_file(tmp_path / "in" / "model.safetensors").items()}
+    save_file(state, tmp_path / "in" / "model.safetensors")
+    run_import(tmp_path / "in", tmp_path / "base", monkeypatch)
+    kind = str(dtype).removeprefix("torch.")
+    assert f"in {kind} ->" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "base"), "--layout", "llama", "--out", str(tmp_path / "x")]) == 0
+    for folder in ("base", "x"):
+        found = load_file(tmp_path / folder / "model.safetensors")
+        assert found.keys() == state.keys()
+        assert all(found[n].dtype == dtype and torch.equal(found[n], tensor) for n, tensor in state.items())
+        assert json.loads((tmp_path / folder / "config.json").read_text())["dtype"] == kind
+    loaded = load_model(tmp_path / "base")[0].state_dict()
+    assert all(torch.equal(tensor.float(), loaded[n]) for n, tensor in state.items())
+
+
+def test_import_stage_widens_a_mixture_and_refuses_other_formats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign(tmp_path / "in", "llama")
+    state = {name: tensor.half() for name, tensor in load_file(tmp_path / "in" / "model.safetensors").items()}
+    state["model.norm.weight"] = state["model.norm.weight"].bfloat16()
+    save_file(state, tmp_path / "in" / "model.safetensors")
+    run_import(tmp_path / "in", tmp_path / "base", monkeypatch)
+    found = load_file(tmp_path / "base" / "model.safetensors")
+    assert all(found[n].dtype == torch.float32 and torch.equal(found[n], t.float()) for n, t in state.items())
+    for dtype, kind in ((torch.float64, "float64"), (torch.float8_e4m3fn, "float8_e4m3fn"), (torch.int8, "int8")):
+        other = state | {"model.norm.weight": torch.ones(48).to(dtype)}
+        save_file(other, tmp_path / "in" / "model.safetensors")
+        with pytest.raises(ArtifactError, match=f"model.norm.weight is {kind}; float16, bfloat16 and float32"):
+            run_import(tmp_path / "in", tmp_path / "other", monkeypatch)

@@ -13,9 +13,11 @@ import transformers
 from model_shapes import OPTIONS, VOCAB, make
 
 from pocketlm.artifacts import ArtifactError
+from pocketlm.model.cache import Cache
 from pocketlm.model.decoder import Decoder
 from pocketlm.model.folder import is_llama, load_model, save_model
 from pocketlm.model.generate import generate
+from pocketlm.model.hf import padding_mask
 
 LLAMAS = ("llama", "untied", "mha", "mqa_free_head_dim", "rope_theta")
 
@@ -73,6 +75,47 @@ def test_cached_generation_equals_transformers(tmp_path: Path) -> None:
     prompt = [3, 1, 4, 1, 5]
     theirs = llama.generate(torch.tensor([prompt]), max_new_tokens=9, do_sample=False, pad_token_id=0)
     assert generate(decoder, [prompt], 9)[0] == theirs[0, 5:].tolist()
+
+
+CHUNKS = (6, 1, 1, 4, 1, 1, 3)  # a prompt, then tokens one by one and several at once
+
+
+@pytest.mark.parametrize("name", LLAMAS)
+@torch.inference_mode()
+def test_cached_logits_equal_transformers_step_by_step(name: str, ids: torch.Tensor, tmp_path: Path) -> None:
+    decoder = make(**OPTIONS[name]).eval()
+    llama = transformers.LlamaForCausalLM.from_pretrained(save(decoder, tmp_path)).eval()
+    cache, theirs = Cache(decoder.arch, 3, 17), transformers.DynamicCache()
+    for part in ids.split(CHUNKS, 1):
+        want = llama(part, past_key_values=theirs, use_cache=True).logits
+        torch.testing.assert_close(decoder.logits(decoder(part, cache=cache)), want, atol=1e-5, rtol=1e-5)
+    assert cache.length == theirs.get_seq_length() == 17
+
+
+@pytest.mark.parametrize("name", LLAMAS)
+@torch.inference_mode()
+def test_left_padded_cached_logits_equal_transformers_step_by_step(
+    name: str, ids: torch.Tensor, tmp_path: Path
+) -> None:
+    """Rows of 6, 4 and 1 tokens in one batch, padded on the left; positions count each row's own tokens."""
+    decoder = make(**OPTIONS[name]).eval()
+    llama = transformers.LlamaForCausalLM.from_pretrained(save(decoder, tmp_path)).eval()
+    cache, theirs = Cache(decoder.arch, 3, 17), transformers.DynamicCache()
+    real = torch.ones_like(ids)
+    real[1, :2] = real[2, :5] = 0
+    positions = (real.cumsum(1) - 1).clamp(min=0)
+    start = 0
+    for count in CHUNKS:
+        new, seen = slice(start, start + count), real[:, : start + count]
+        part, where = ids[:, new], positions[:, new]
+        want = llama(part, attention_mask=seen, position_ids=where, past_key_values=theirs, use_cache=True).logits
+        mask = padding_mask(seen, count, torch.float32)
+        found = decoder.logits(decoder.model(part, where, mask, cache))
+        kept = real[:, new].bool()
+        torch.testing.assert_close(found[kept], want[kept], atol=1e-5, rtol=1e-5)
+        start += count
+    alone = decoder.logits(decoder(ids[2:, 5:]))  # and the padded row is what it is without its padding
+    torch.testing.assert_close(found[2:], alone[:, -CHUNKS[-1] :], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", OPTIONS)

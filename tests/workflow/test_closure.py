@@ -56,6 +56,16 @@ def test_closures_are_exact() -> None:
     assert any(name.endswith(".css") for name in report["templates"])
 
 
+def test_foreign_layouts_concern_those_who_read_them() -> None:
+    """An edit of them makes no training stale: only importing reads foreign weights, and profiling foreign shapes."""
+
+    def reach(module: str) -> set[str]:
+        return {stage for stage in STAGES if module in closure.modules(stage)[0]}
+
+    assert reach("pocketlm.model.imports") == {"import"}
+    assert reach("pocketlm.model.foreign") == reach("pocketlm.model.foreign_keys") == {"import", "profile"}
+
+
 def test_closure_covers_what_is_imported() -> None:
     """Against Python itself: what importing a stage's module loads of ours is in its closure."""
     for stage in ("pretrain", "report", "score"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pocketlm import schema
 from pocketlm.checks.checker import Checker
+from pocketlm.checks.shapes import impossible
 from pocketlm.inheritance.fit import misfits
 
 
@@ -85,14 +86,9 @@ def architecture(check: Checker, key: str, arch: schema.Architecture) -> None:
         check.refuse(f"{key}.rank", "a searched model needs its rank (0 is the best)")
     if arch.kind == "imported" and not arch.path:
         check.refuse(f"{key}.path", "an imported model needs the path of its Hugging Face folder")
-    if arch.kind != "named":
-        return
-    if arch.n_heads % arch.n_kv_heads:
-        check.refuse(f"{key}.n_kv_heads", f"{arch.n_kv_heads} does not divide n_heads {arch.n_heads}")
-    if arch.head_dim % 2:
-        check.refuse(f"{key}.head_dim", f"{arch.head_dim} is odd, and rotary positions turn pairs; make it even")
-    if arch.shortcuts and arch.d_model % arch.shortcut_ratio:
-        check.refuse(f"{key}.shortcut_ratio", f"{arch.shortcut_ratio} does not divide d_model {arch.d_model}")
+    if arch.kind == "named":
+        for field, problem in impossible(arch):
+            check.refuse(f"{key}.{field}", problem)
 
 
 def fits_plan(check: Checker, key: str, arch: schema.Architecture, plan_name: str) -> None:

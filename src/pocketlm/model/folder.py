@@ -19,7 +19,7 @@ from torch import Tensor
 from pocketlm.artifacts import ArtifactError, digest, read_json, sha256, write_json
 from pocketlm.config import Architecture
 from pocketlm.model.decoder import Decoder
-from pocketlm.model.imports import check_state, expected_shapes
+from pocketlm.model.state import check_state, expected_shapes
 
 # tokenizer files of a Hugging Face folder
 TOKENIZER_FILES = (
@@ -176,8 +176,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for name in names:
         if not (folder / name).is_file():
-            pickled = sorted(p.name for p in folder.glob("*.bin"))
-            hint = f"; {pickled[0]} is a pickle, which can run code: convert it to safetensors first" if pickled else ""
+            pickled = sorted(p.name for p in folder.glob("pytorch_model*.bin"))
+            remedy = f"make safetensors of it: pocketlm convert {folder} --out NEW_FOLDER"
+            hint = f"; {pickled[0]} is a pickle, which can run code; {remedy}" if pickled else ""
             raise ArtifactError(f"{folder / name}: no such file{hint}")
         try:
             state |= load_file(folder / name)

@@ -52,7 +52,7 @@ def build(state: dict[str, torch.Tensor], about: dict[str, Any], folder: Path, *
     import dataclasses
 
     from pocketlm.model import folder as model_folder
-    from pocketlm.model.imports import check_state, expected_shapes
+    from pocketlm.model.state import check_state, expected_shapes
 
     architecture = dataclasses.replace(model_folder.architecture_of(about), **changes)
     check_state(state, expected_shapes(architecture, about["vocab_size"]), str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from pocketlm import artifacts, config
@@ -17,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check config and tensors, write the folder. Raises ConfigError or ArtifactError naming what does not fit."""
+    """Check config and tensors, write the folder in the checkpoint's own number format.
+
+    Raises ConfigError or ArtifactError naming what does not fit.
+    """
     params = config.load(args.params)
     if args.entry not in params.models:
         raise config.ConfigError(f"{args.params}: models: no entry {args.entry}; there are: {', '.join(params.models)}")
@@ -26,9 +30,11 @@ def run(args: argparse.Namespace) -> None:
         raise config.ConfigError(f"{args.params}: models.{args.entry}.architecture.path is empty; name a model folder")
 
     from pocketlm.model.folder import save_model
-    from pocketlm.model.imports import import_folder
+    from pocketlm.model.imports import common_dtype, import_folder
 
     state, arch, vocab_size = import_folder(source)
+    dtype = common_dtype(state, source)
     with artifacts.atomic_folder(args.out) as folder:
-        save_model(state, arch, vocab_size, source, folder, "base")
+        save_model(state, arch, vocab_size, source, folder, "base", dtype=dtype)
     artifacts.write_manifest(args.out, args.manifest, model=args.entry, phase="base")
+    print(f"import {args.entry}: {source} in {str(dtype).removeprefix('torch.')} -> {args.out}", file=sys.stderr)

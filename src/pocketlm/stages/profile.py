@@ -59,6 +59,6 @@ def shape(params: Params, name: str, files: dict[str, str]) -> tuple[Architectur
 
 def imported(folder: str) -> tuple[Architecture, int]:
     """The shape of a local Hugging Face folder of a known layout, from its ``config.json``."""
-    from pocketlm.model.imports import import_config
+    from pocketlm.model.foreign import import_config
 
     return import_config(folder)

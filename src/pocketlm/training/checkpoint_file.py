@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pocketlm import artifacts
-from pocketlm.model.imports import check_state
+from pocketlm.model.state import check_state
 
 
 class _Hashed:

@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadat
 
 from pocketlm import artifacts
 from pocketlm.artifacts import ArtifactError
-from pocketlm.model.imports import check_state
+from pocketlm.model.state import check_state
 from pocketlm.training.parallel import Alone
 
 FACTS, SUMS = "facts.json", ".sha256"

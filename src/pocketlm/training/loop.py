@@ -67,7 +67,7 @@ class Trainer:
 
     def __init__(self, job: TrainJob, runtime: numerics.Runtime) -> None:
         from pocketlm.model.decoder import Decoder
-        from pocketlm.model.imports import check_state
+        from pocketlm.model.state import check_state
 
         self.job, self.plan, self.runtime = job, job.plan, runtime
         torch.manual_seed(job.seed)
