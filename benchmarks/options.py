@@ -1,6 +1,7 @@
 """What each option of the decoder costs in training beside plain Llama with the same matmuls; memory of inheritance.
 
-    python benchmarks/options.py [--only NAME ...] [--repeats 15] [--memory] [--out FILE]
+    python benchmarks/options.py [--only NAME ...] [--width 256] [--precision fp32] [--repeats 15] [--out FILE]
+    python benchmarks/options.py --memory UNITS
 
 A step is forward and backward of the loss, without the optimizer, so that nothing hides a cost. Option and reference
 take turns step by step in one process, and the ratio is of their medians: what disturbs the machine disturbs both.
@@ -33,9 +34,9 @@ from pocketlm.config import Architecture, Inherit  # noqa: E402
 from pocketlm.model import counts  # noqa: E402
 from pocketlm.model.decoder import Decoder  # noqa: E402
 
-VOCABULARY, BATCH, LENGTH = 2048, 4, 128
+VOCABULARY, BATCH, LENGTH, WIDTH = 2048, 4, 128, 256
 BOUND = 0.05
-LLAMA = Architecture(n_layers=4, d_model=256, n_heads=8, n_kv_heads=2, head_dim=32, d_ff=768, tied=False)
+LLAMA = Architecture(n_layers=4, d_model=WIDTH, n_heads=8, n_kv_heads=2, head_dim=32, d_ff=768, tied=False)
 PLAIN = replace(LLAMA, gated=False, activation="relu", d_ff=1152)  # 2 x 1152 columns as 3 x 768
 
 
@@ -62,14 +63,23 @@ PAIRS = {
 }  # fmt: skip
 
 
-def step_of(arch: Architecture) -> Callable[[], float]:
+def widened(arch: Architecture, width: int) -> Architecture:
+    """The same proportions with more heads of the same size."""
+    times = width // WIDTH
+    heads = {name: getattr(arch, name) * times for name in ("n_heads", "n_kv_heads", "d_ff")}
+    return replace(arch, d_model=width, **heads)
+
+
+def step_of(arch: Architecture, precision: str) -> Callable[[], float]:
     """A training step that returns its seconds."""
     model = Decoder(arch, VOCABULARY, seed=0).train()
     ids = torch.randint(VOCABULARY, (BATCH, LENGTH + 1), generator=torch.Generator().manual_seed(0))
 
     def step() -> float:
         began = time.perf_counter()
-        model.loss(ids[:, :-1], ids[:, 1:]).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = model.loss(ids[:, :-1], ids[:, 1:])
+        loss.backward()
         seconds = time.perf_counter() - began
         model.zero_grad(set_to_none=True)
         return seconds
@@ -77,14 +87,16 @@ def step_of(arch: Architecture) -> Callable[[], float]:
     return step
 
 
-def compare(name: str, pair: Pair, repeats: int) -> str:
+def compare(name: str, width: int, precision: str, repeats: int) -> str:
     """Measure a pair; a line of the table."""
-    option, reference = step_of(pair.option), step_of(pair.reference)
+    pair = PAIRS[name]
+    shapes = [widened(arch, width) for arch in (pair.option, pair.reference)]
+    option, reference = (step_of(arch, precision) for arch in shapes)
     for warm in (option, reference, option, reference):
         warm()
     times = [(option(), reference()) if turn % 2 else (reference(), option())[::-1] for turn in range(repeats)]
     ours, plain = (statistics.median(column) for column in zip(*times, strict=True))
-    flops = [counts.flops_per_token(arch, VOCABULARY, LENGTH // 2) for arch in (pair.option, pair.reference)]
+    flops = [counts.flops_per_token(arch, VOCABULARY, LENGTH // 2) for arch in shapes]
     added = f"{100 * (flops[0] / flops[1] - 1):+.1f} %" + (f", {pair.why}" if pair.why else "")
     throughput = plain / ours - 1
     held = "–" if pair.why else "yes" if throughput >= -BOUND else "no"
@@ -127,6 +139,8 @@ def main() -> None:
     """Measure what was asked for; print a Markdown table, or append it to a file."""
     parser = argparse.ArgumentParser(description="cost of the decoder's options in training, memory of inheritance")
     parser.add_argument("--only", nargs="*", default=list(PAIRS), choices=list(PAIRS), metavar="NAME")
+    parser.add_argument("--width", type=int, default=WIDTH, choices=(256, 512, 1024), help="d_model; heads follow")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="bf16: autocast, fp32 weights")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--memory", choices=("l1", "l2", "taylor", "mask"), help="measure an inheritance instead")
     parser.add_argument("--out", type=Path, help="file that the table is appended to")
@@ -139,8 +153,9 @@ def main() -> None:
             "| option | ms a step | plain Llama, ms | tokens/s | FLOPs | at most 5 % |",
             "|---|--:|--:|--:|---|---|",
         ]
-        lines += [compare(name, PAIRS[name], args.repeats) for name in args.only]
-    text = "\n".join([f"{platform.machine()}, torch {torch.__version__}, one thread", "", *lines]) + "\n"
+        lines += [compare(name, args.width, args.precision, args.repeats) for name in args.only]
+    setting = f"{platform.machine()}, torch {torch.__version__}, one thread, width {args.width}, {args.precision}"
+    text = "\n".join([setting, "", *lines]) + "\n"
     if args.out:
         with args.out.open("a", encoding="utf-8") as stream:
             stream.write(text + "\n")

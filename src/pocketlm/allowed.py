@@ -20,6 +20,7 @@ CHOICES = {
     "Space.activation": ("silu", "relu", "relu2", "gelu"),
     "Plan.optimizer": ("muon", "adamw"),
     "Plan.schedule": ("cosine", "wsd", "linear", "constant"),
+    "Plan.decay_shape": ("linear", "exponential"),
     "Inherit.phase": ("base", "instruct", "call"),
     "Inherit.layers": ("skip", "taylor"),
     "Inherit.units": ("l1", "l2", "taylor", "mask"),

@@ -321,7 +321,22 @@ def test_rows_of_kept_pieces_are_carried_over(tmp_path: Path) -> None:
     write_json(tmp_path / "pocketlm_tokenizer.json", {"kind": "bpe", "vocab_size": VOCAB})
     assert kept_rows(tmp_path, VOCAB) is None
     with pytest.raises(ArtifactError, match="inherit within one tokenizer"):
-        kept_rows(tmp_path, VOCAB + 1)
+        kept_rows(tmp_path, VOCAB - 1)
+    write_json(tmp_path / "pocketlm_tokenizer.json", report)
+    with pytest.raises(ArtifactError, match="compressed whose base is the source's"):
+        kept_rows(tmp_path, VOCAB - 1)
+
+
+def test_rows_of_padding_are_left_behind(tmp_path: Path) -> None:
+    """A checkpoint's embedding may be longer than its vocabulary; with its tokenizer and with one cut from it."""
+    from pocketlm.artifacts import write_json
+    from pocketlm.inheritance.vocabulary import kept_rows
+
+    write_json(tmp_path / "pocketlm_tokenizer.json", {"kind": "imported", "vocab_size": VOCAB})
+    assert kept_rows(tmp_path, VOCAB + 24) == list(range(VOCAB))
+    cut = {"kind": "compressed", "vocab_size": 2, "base_vocab_size": VOCAB, "kept_ids": [0, 3]}
+    write_json(tmp_path / "pocketlm_tokenizer.json", cut)
+    assert kept_rows(tmp_path, VOCAB + 24) == [0, 3]
 
 
 def test_rows_of_a_real_cut_are_carried_over(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_wsd_by_hand() -> None:
     assert found[15:] == pytest.approx([0.82, 0.64, 0.46, 0.28, 0.1], abs=1e-12)
 
 
+def test_exponential_wsd_is_minicpms() -> None:
+    """f(s - S) = 0.5^((s - S) / T) of MiniCPM (2404.06395), with the half-life T that ends on the floor."""
+    found = rates(20, schedule="wsd", decay_shape="exponential")
+    half_life = 5 / math.log2(10)  # 5 steps down to a tenth
+    assert found[4:15] == [1.0] * 11
+    assert found[15:] == pytest.approx([0.5 ** ((step - 14) / half_life) for step in range(15, 20)], abs=1e-12)
+
+
 def test_linear_and_constant_by_hand() -> None:
     assert rates(14, schedule="linear")[4:] == pytest.approx([1.0 - 0.1 * i for i in range(10)], abs=1e-12)
     assert rates(14, schedule="constant")[4:] == [1.0] * 10

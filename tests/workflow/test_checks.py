@@ -144,6 +144,10 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
         "plans.pretrain.round_share: must be above 0 with more than one round",
     ),
     (
+        {"plans.pretrain.schedule": "wsd", "plans.pretrain.decay_shape": "exponential", "plans.pretrain.floor": 0.0},
+        "plans.pretrain.floor: 0 is never reached by an exponential decay",
+    ),
+    (
         {"models.phonelm.architecture.kind": "imported", "models.phonelm.architecture.path": "llama"},
         "models.phonelm.base: an imported model enters trained; set it to null",
     ),

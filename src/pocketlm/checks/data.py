@@ -42,11 +42,12 @@ def tokenizers(check: Checker) -> None:
     """Vocabularies hold the byte alphabet; what they are made from exists."""
     for name, entry in check.params.tokenizers.items():
         key = f"tokenizers.{name}"
-        if entry.vocab_size < SMALLEST_VOCABULARY:
+        # what a cut one must hold depends on its base's special tokens: the stage says it
+        least = {"bpe": SMALLEST_VOCABULARY, "compressed": 257}.get(entry.kind, 0)
+        if entry.vocab_size < least:
             check.refuse(
                 f"{key}.vocab_size",
-                f"{entry.vocab_size} is below the byte alphabet and {SPECIALS} special tokens; "
-                f"use at least {SMALLEST_VOCABULARY}",
+                f"{entry.vocab_size} is below the byte alphabet and its special tokens; use at least {least}",
             )
         for corpus in entry.corpora:
             check.known(f"{key}.corpora", corpus, check.params.corpora, "corpus")

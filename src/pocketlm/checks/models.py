@@ -22,6 +22,8 @@ def plans(check: Checker) -> None:
             check.refuse(f"{key}.micro_batch", f"batch_size {plan.batch_size} does not divide by {product}")
         if plan.warmup >= plan.steps * plan.rounds:
             check.refuse(f"{key}.warmup", f"{plan.warmup} steps of warm-up leave none of {plan.steps}; lower it")
+        if plan.schedule == "wsd" and plan.decay_shape == "exponential" and not plan.floor:
+            check.refuse(f"{key}.floor", "0 is never reached by an exponential decay; use 0.01 or so, or linear")
         for beta in ("beta1", "beta2"):
             if getattr(plan, beta) >= 1:
                 check.refuse(f"{key}.{beta}", "must be below 1")

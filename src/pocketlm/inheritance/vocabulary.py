@@ -11,19 +11,21 @@ from pocketlm.model.decoder import Decoder
 def kept_rows(tokenizer: Path, vocab_size: int) -> list[int] | None:
     """Rows of a source's embedding, in the order of the target's ids; None where both have the same vocabulary.
 
-    ``tokenizer`` is the target's folder, ``vocab_size`` the source's. Raises ArtifactError if they do not fit.
+    ``tokenizer`` is the target's folder, ``vocab_size`` the source's, whose embedding may have rows of padding behind
+    the pieces. Raises ArtifactError if they do not fit.
     """
     path = tokenizer / "pocketlm_tokenizer.json"
     report = read_json(path) if path.is_file() else {}
-    if report.get("vocab_size", vocab_size) == vocab_size:
+    pieces = report.get("vocab_size", vocab_size)
+    if pieces == vocab_size:
         return None
-    if "kept_ids" not in report or report["base_vocab_size"] != vocab_size:
-        own = f"{report['vocab_size']} pieces"
+    rows = [int(number) for number in report.get("kept_ids", range(pieces))]
+    if report.get("base_vocab_size", pieces) > vocab_size:
         raise ArtifactError(
-            f"{tokenizer}: {own}, and the source of the inheritance has {vocab_size}; inherit within one tokenizer, or "
-            "give the target one of kind compressed whose base is the source's"
+            f"{tokenizer}: {pieces} pieces, and the source of the inheritance has {vocab_size}; inherit within one "
+            "tokenizer, or give the target one of kind compressed whose base is the source's"
         )
-    return [int(number) for number in report["kept_ids"]]
+    return rows
 
 
 def cut_vocabulary(source: Decoder, rows: list[int]) -> None:

@@ -137,12 +137,13 @@ def _add_tokenizer(writer: GGUFWriter, source: Path, vocab_size: int) -> None:
     from pocketlm.quantization.gguf_tokens import ends, vocabulary
 
     data = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    pre = pre_tokenizer(data)  # first: it refuses what is no such BPE
     tokens, control = vocabulary(data, vocab_size)
     kinds = {None: TokenType.NORMAL, True: TokenType.CONTROL, False: TokenType.UNUSED}
     merges = [m if isinstance(m, str) else " ".join(m) for m in data["model"]["merges"]]
     end = ends(source, data)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre_tokenizer(data))
+    writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
     writer.add_token_types([kinds[c] for c in control])
     writer.add_token_merges(merges)

@@ -53,6 +53,7 @@ class Plan:
     floor: float = 0.1  # final rate / peak rate
     warmup: int = 20
     decay: float = 0.1  # wsd: share of steps in the decay
+    decay_shape: str = "linear"  # linear | exponential (MiniCPM): how wsd falls to the floor
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95

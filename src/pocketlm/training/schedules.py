@@ -14,8 +14,7 @@ def factor(step: int, total: int, plan: Plan) -> float:
 
     Linear warm-up to 1 over ``warmup`` steps (never 0: the first step uses 1/warmup), then ``plan.schedule``:
     cosine to ``floor`` (MobileLLM, PanGu-pi Pro, PhoneLM's code), WSD (1, then down to ``floor`` over the last
-    ``decay`` share: MiniCPM, arXiv 2404.06395, which falls exponentially; here linearly), linear to ``floor``, or
-    constant. The last step has exactly ``floor``.
+    ``decay`` share: MiniCPM, arXiv 2404.06395), linear to ``floor``, or constant. The last step has exactly ``floor``.
     """
     warmup = min(plan.warmup, max(0, total - 1))
     if step < warmup:
@@ -24,14 +23,20 @@ def factor(step: int, total: int, plan: Plan) -> float:
         return 1.0
     if plan.schedule == "wsd":
         falling = max(1, round(plan.decay * total))
-        progress = max(0.0, (step + 1 - (total - falling)) / falling)
-        return 1.0 - (1.0 - plan.floor) * min(1.0, progress)
+        return decayed(min(1.0, max(0.0, (step + 1 - (total - falling)) / falling)), plan)
     progress = (step - warmup) / max(1, total - 1 - warmup)
     if plan.schedule == "cosine":
         return plan.floor + (1.0 - plan.floor) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
     if plan.schedule == "linear":
         return 1.0 - (1.0 - plan.floor) * min(1.0, progress)
     raise ConfigError(f"plans: schedule={plan.schedule}: unknown; use one of {', '.join(SCHEDULES)}")
+
+
+def decayed(progress: float, plan: Plan) -> float:
+    """WSD's decay at ``progress`` from 0 to 1: a line, or MiniCPM's 0.5^(t / T) with the T that ends on ``floor``."""
+    if plan.decay_shape == "exponential":
+        return float(plan.floor**progress)
+    return 1.0 - (1.0 - plan.floor) * progress
 
 
 def batch_factor(plan: Plan) -> float:
