@@ -118,6 +118,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def local_rank() -> int:
+    """This process's number on its node, as torchrun says."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def apply(numerics: Numerics) -> Runtime:
     """Set threads, determinism, device and process group for this process; safe to call more than once.
 
@@ -139,7 +144,7 @@ def apply(numerics: Numerics) -> Runtime:
     torch.set_float32_matmul_precision("highest")
     device = torch.device("cpu")
     if numerics.device == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        device = torch.device("cuda", local_rank())
         torch.cuda.set_device(device)
     if numerics.world_size > 1 and not torch.distributed.is_initialized():
         # gloo in any case: hosts agree on interrupts and checkpoints without waiting for a device

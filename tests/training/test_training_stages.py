@@ -129,3 +129,17 @@ def test_refusals(run_folder: Path) -> None:
     Path("results/tokens/text/train.text.bin").write_bytes(b"changed")
     with pytest.raises(artifacts.ArtifactError, match=r"train.text.bin: changed since it was made"):
         pretrain.run(arguments(pretrain, "base"))
+
+
+def test_one_process_of_a_node_reads_the_tokens(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second rank of a node does not hash a corpus again; the first finds what changed."""
+    from pocketlm.stages._training import tokens_of
+
+    manifest = Path("results/tokens/text.manifest.json")
+    assert tokens_of(manifest)["sha256"] == artifacts.read_json(manifest)["sha256"]
+    with (artifacts.folder_of(manifest) / "train.text.bin").open("r+b") as stream:
+        stream.write(b"\xff\xff")
+    with pytest.raises(artifacts.ArtifactError, match="train.text.bin: changed since it was made"):
+        tokens_of(manifest)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert tokens_of(manifest) == artifacts.read_json(manifest)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, stage: str, phase: str) -> None:
     params = config.load(args.params)
     model, plan = entry_of(params, args.entry, phase, args.params)
     numerics.check(params.numerics)
-    tokens = artifacts.check_manifest(artifacts.folder_of(args.tokens), args.tokens)
+    tokens = tokens_of(args.tokens)
     tokenizer = artifacts.check_manifest(artifacts.folder_of(args.tokenizer), args.tokenizer)
     vocab_size = int(artifacts.read_json(artifacts.folder_of(args.tokens) / "meta.json")["vocab_size"])
     start = begin(args, model, vocab_size)
@@ -65,6 +65,18 @@ def run(args: argparse.Namespace, stage: str, phase: str) -> None:
     result = train(job)
     if numerics.rank() == 0:
         write(args, job, phase, result, inputs)
+
+
+def tokens_of(manifest: Path) -> dict[str, Any]:
+    """The manifest's data. One process of a node reads every byte of the folder; a corpus may be hundreds of GB.
+
+    Where it finds a difference it fails, and torchrun ends the others with it.
+    """
+    from pocketlm import numerics
+
+    if numerics.local_rank() == 0:
+        return artifacts.check_manifest(artifacts.folder_of(manifest), manifest)
+    return artifacts.read_json(manifest)
 
 
 def entry_of(params: Params, entry: str, phase: str, name: str) -> tuple[Model, Plan]:
