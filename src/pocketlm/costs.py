@@ -26,6 +26,18 @@ PROCESS = 0.7  # GiB of a Python process with torch, where it was not measured
 BYTES_PER_TRAINED = 16  # fp32 weights, gradients, two moments
 LONGEST_STEP = 20.0  # seconds by formula above which a step is not rehearsed
 MIB, GIB = 2**20, 2**30
+PRODUCTS = """
+import time
+import numpy as np
+left, best = np.ones((512, 512), dtype=np.float32), 0.0
+for window in range(12):
+    began, products = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.03:
+        left @ left
+        products += 1
+    best = max(best, products * 2 * 512.0**3 / (time.perf_counter() - began))
+print(best)
+"""
 
 
 @dataclass
@@ -119,20 +131,15 @@ def trainings(params: Params) -> list[Work]:
     return found
 
 
-def matrix_rate(windows: int = 12, seconds: float = 0.03) -> float:
-    """FLOP/s of fp32 matrix products of one core: the best of some short windows."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of numpy that wait for a busy core tell nothing
-    import numpy as np
+def matrix_rate() -> float:
+    """FLOP/s of fp32 matrix products of one core: the best of some short windows.
 
-    left = np.ones((512, 512), dtype=np.float32)
-    best = 0.0
-    for _ in range(windows):
-        began, products = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            left @ left
-            products += 1
-        best = max(best, products * 2 * 512.0**3 / (time.perf_counter() - began))
-    return best
+    In a process of its own: numpy counts its threads when it is imported, and threads that wait for a busy core tell
+    nothing.
+    """
+    command = [sys.executable, "-c", PRODUCTS]
+    one_thread = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    return float(subprocess.run(command, env=one_thread, check=True, capture_output=True, text=True).stdout)
 
 
 def assumed_rate(numerics: Numerics) -> float:

@@ -11,11 +11,10 @@ from typing import Any
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import Params, load
-from pocketlm.costs import BYTES_PER_TRAINED, GIB, OVERHEAD, Cost, Work, assumption, costs, trainings
+from pocketlm.costs import BYTES_PER_TRAINED, GIB, Cost, Work, assumed_rate, assumption, costs, trainings
 from pocketlm.makespan import Schedule, Task, simulate
+from pocketlm.other_jobs import MEMORY, SECONDS, scoring_flops
 
-# GiB of a process that trains nothing, beside the weights in fp32: proportional set sizes of the demo, measured
-OTHERS = {"calibrate": 0.48, "score": 0.42, "quantize": 0.35, "profile": 0.31}
 PHASES = {"pretrain": "base", "pretrain_inherited": "base", "instruct": "instruct", "call": "call"}
 
 
@@ -51,18 +50,21 @@ def training_of(job: str) -> str:
     return f"{wildcards[0]} {PHASES[rule]}" if rule in PHASES else job
 
 
-def schedule(dag: Any, works: list[Work], found: list[Cost], cores: int) -> Schedule:
-    """All jobs of a DAG on this machine: trainings at their cost, any other one at the time and memory of its start."""
+def schedule(dag: Any, params: Params, works: list[Work], found: list[Cost], cores: int) -> Schedule:
+    """All jobs of a DAG on this machine: trainings at their cost, any other one at that of its kind."""
     known, sizes = {}, {one.name.split()[0]: one.params for one in works}
     for one, cost in zip(works, found, strict=True):
         jobs = 1 if one.name == "random" else one.jobs  # one job makes all trials of the random arm
         known[one.name] = (cost.seconds / jobs, cost.memory_gib * one.ranks)
+    rate = assumed_rate(params.numerics)
     maker = {path: job.name for job in dag.jobs for path in job.outputs}
     tasks = []
     for job in dag.jobs:
-        weights = 4 * sizes.get(job.name.split("-")[-1], 0) / GIB
-        other = (OVERHEAD, OTHERS[job.rule] + weights if job.rule in OTHERS else 0.0)
-        raw, (seconds, memory) = dag.raw[job.name], known.get(training_of(job.name), other)
+        raw, size = dag.raw[job.name], sizes.get(job.name.split("-")[-1], 0)
+        scoring = scoring_flops(params, raw.wildcards_dict["suite"], size, job.inputs) if job.rule == "score" else 0.0
+        memory = MEMORY[job.rule] + 4 * size / GIB if job.rule in MEMORY else 0.0
+        other = (SECONDS.get(job.rule, 0.0) + scoring / rate, memory)
+        seconds, memory = known.get(training_of(job.name), other)
         needs = frozenset(maker[path] for path in job.inputs if path in maker)
         tasks.append(
             Task(job.name, seconds, raw.threads, raw.resources.get("gpu", 0), memory, raw.rule.priority, needs)
@@ -95,7 +97,7 @@ def lines(folder: Path, cores: int) -> list[str]:
     found = costs(works, params.numerics)
     with open_dag(folder) as dag:
         needed, total = Counter(job.rule for job in dag.jobs if job.needed), len(dag.jobs)
-        course = schedule(dag, works, found, cores)
+        course = schedule(dag, params, works, found, cores)
     disk, free = disk_gib(params, works), shutil.disk_usage(folder).free / GIB
     jobs = ", ".join(f"{rule} {count}" for rule, count in needed.items())
     _, left_out = compose(params._recipe, params._overrides) if params._recipe else ("", [])
@@ -108,7 +110,7 @@ def lines(folder: Path, cores: int) -> list[str]:
         *map(training_line, works, found),
         *guessed,
         f"time      about {duration(course.seconds / 3600)} on {cores} core(s), all of it made anew "
-        "(training and start-up only)",
+        "(without downloads)",
         f"memory    about {course.memory_gib:.1f} GiB with {course.at_once} job(s) at once",
         f"disk      about {disk:.1f} GiB, {free:.0f} GiB free",
         f"downloads {downloads(params, folder)}",

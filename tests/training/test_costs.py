@@ -178,3 +178,17 @@ def test_plan_is_within_a_fifth_of_what_happens(tmp_path: Path) -> None:
         if all(0.8 <= ratio <= 1.25 for ratio in found.values()):
             return
     pytest.fail(f"said / measured: {found}")
+
+
+def test_the_matrix_rate_is_of_one_thread() -> None:
+    """numpy is here with as many threads as it likes; what is measured has one, and is no more than BLAS gives here."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    left, best = np.ones((512, 512), dtype=np.float32), 0.0
+    with threadpool_limits(1):
+        for _ in range(200):
+            began = time.perf_counter()
+            left @ left
+            best = max(best, 2 * 512.0**3 / (time.perf_counter() - began))
+    assert 0.5 * best < costs.matrix_rate() < 1.5 * best

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pocketlm import config, costs, plan
+from pocketlm import config, costs, other_jobs, plan
 from pocketlm.artifacts import ArtifactError
 from pocketlm.compose import compose
 from pocketlm.makespan import Task, simulate
@@ -72,8 +72,9 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
         return [costs.Cost(100.0 * one.jobs, 2.0, measured=numerics.device == "cpu") for one in works]
 
     monkeypatch.setattr(plan, "costs", costs_of)
-    monkeypatch.setattr(plan, "OVERHEAD", 0.0)
-    monkeypatch.setattr(plan, "OTHERS", {})
+    monkeypatch.setattr(plan, "SECONDS", {})
+    monkeypatch.setattr(plan, "MEMORY", {})
+    monkeypatch.setattr(plan, "scoring_flops", lambda *_: 0.0)
 
 
 def said(folder: Path, cores: int) -> dict[str, str]:
@@ -99,6 +100,19 @@ def test_trials_wait_for_their_rung_and_models_for_the_search(known: None, tmp_p
     search = config.load(folder / "params.yaml").search
     before = max(len(search.rungs), search.random)
     assert said(folder, 64)["time"].startswith(f"about {plan.duration(100 * (before + 3) / 3600)} on 64")
+
+
+def test_scoring_counts_items_and_forms(tmp_path: Path) -> None:
+    """By hand: two FLOPs a parameter and token, of the items that a limit leaves, in every form that is scored."""
+    params = config.load(run_folder(tmp_path, "bookshelf") / "params.yaml")
+    inputs = ["results/models/m/base.manifest.json", "results/deploy/m-call-int8.manifest.json", "results/data/piqa"]
+    limited = [task.limit for task in params.suites["bookshelf"].tasks.values()]
+    assert None not in limited and len(limited) == 9
+    tokens = sum(limited) * other_jobs.TOKENS
+    assert other_jobs.scoring_flops(params, "bookshelf", 1000, inputs) == 2 * 1000 * tokens * 2
+    world = config.load(run_folder(tmp_path, "demo") / "params.yaml")
+    tokens = len(world.suites["world"].tasks) * world.world.items * other_jobs.TOKENS_OF_WORLD
+    assert other_jobs.scoring_flops(world, "world", 1000, inputs[:1]) == 2 * 1000 * tokens
 
 
 def test_two_models_are_scored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

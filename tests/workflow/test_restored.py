@@ -62,7 +62,8 @@ def test_changed_after_a_pull(recorded: Path, tmp_path: Path) -> None:
     assert snakemake == dvc and {"download-world", "pretrain-a0", "report"} <= set(dvc)
 
 
-@pytest.mark.parametrize("written", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("written", [False, True])
 def test_metadata_of_other_bytes(recorded: Path, tmp_path: Path, written: bool) -> None:
     """Metadata that fits the parameters counts only if nothing wrote to the outputs since: else they are restored
     ones, of other parameters."""
