@@ -8,6 +8,7 @@ from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
 from pocketlm.engines import gpus, graph, lock, orphan, variables
 from pocketlm.engines.code_files import code, refresh
+from pocketlm.engines.dry_run import shorten
 from pocketlm.engines.scheduler_words import listen
 
 STARTERS = orphan.starters() if workflow.is_main_process else []
@@ -33,6 +34,7 @@ gc.freeze()
 gc.set_threshold(1_000_000, 50, 100)
 
 listen(logger)  # Snakemake's own, a name of every Snakefile
+shorten(workflow, logger)
 
 # The science is numerics.device, so the number of GPUs that a job asks for is no profile's choice. On this machine
 # Snakemake counts them (--resources gpu=N is another number), and each job gets GPUs of its own: engines/gpus.py.
