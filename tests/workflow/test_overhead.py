@@ -38,10 +38,11 @@ def test_share_of_a_run_with_two_jobs_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_large_dry_run_says_how_many_jobs_and_why(tmp_path: Path) -> None:
-    """It ends after table and reasons where the jobs are not listed."""
+    """It ends after table and reasons where the jobs are not listed; a model that is not there is named."""
     project = copy_project(tmp_path / "large", stubbed=True)
     overhead.many(project, 1000)
     out = command(project, "snakemake", "-n")
     assert out.count("total") == out.count("Reasons:") == 1
     assert "dry-run" not in out  # Snakemake's own last words, after those for each job
     assert command(project, "snakemake", "-n", "--quiet", "host").count("rule score:") > 200
+    assert "params.yaml names no m1000" in command(project, "snakemake", "-n", "results/models/m1000/base", status=1)

@@ -99,7 +99,13 @@ def of(function, *wildcard_names):
 
     @plain
     def call(wildcards):
-        return function(config, *(wildcards[name] for name in wildcard_names))
+        values = [wildcards[name] for name in wildcard_names]
+        try:
+            return function(config, *values)
+        except KeyError as error:
+            if error.args[0] in values:  # a target that someone mistyped
+                raise WorkflowError(f"params.yaml names no {error.args[0]}") from None
+            raise
 
     return call
 
@@ -127,8 +133,14 @@ def lists(names, **renamed):
     return text
 
 
-def one_of(names):
-    """A wildcard constraint that allows just these names."""
+def one_of(names, known=()):
+    """A wildcard constraint that allows just these names; of known ones it says those left out, where they are fewer.
+
+    Snakemake reads the constraint again with each output of each job: a thousand names cost a twentieth of a dry run.
+    """
+    others = sorted(set(known) - set(names))
+    if known and len(others) < len(names):
+        return rf"(?!({'|'.join(others)})\b)\w+" if others else r"\w+"
     return "|".join(names) or "NONE"
 
 
