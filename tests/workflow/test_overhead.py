@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import overhead
+from stub import command, copy_project
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,14 @@ def test_share_of_a_run_with_two_jobs_at_a_time(tmp_path: Path) -> None:
     said = overhead.share(tmp_path)
     assert said.startswith("3 stages, together 46.0 s; wall 40.0 s, in 36.0 s of them")
     assert "4.0 s = 10.0%" in said
+
+
+def test_a_large_dry_run_says_how_many_jobs_and_why(tmp_path: Path) -> None:
+    """It ends after table and reasons where the jobs are not listed; a model that is not there is named."""
+    project = copy_project(tmp_path / "large", stubbed=True)
+    overhead.many(project, 1000)
+    out = command(project, "snakemake", "-n")
+    assert out.count("total") == out.count("Reasons:") == 1
+    assert "dry-run" not in out  # Snakemake's own last words, after those for each job
+    assert command(project, "snakemake", "-n", "--quiet", "host").count("rule score:") > 200
+    assert "params.yaml names no m1000" in command(project, "snakemake", "-n", "results/models/m1000/base", status=1)

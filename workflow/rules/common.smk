@@ -8,6 +8,7 @@ from pocketlm.config import ConfigError
 from pocketlm.config import parse as check_params  # "parse" is a name of Snakemake
 from pocketlm.engines import gpus, graph, lock, orphan, variables
 from pocketlm.engines.code_files import code, refresh
+from pocketlm.engines.dry_run import shorten
 from pocketlm.engines.scheduler_words import listen
 
 STARTERS = orphan.starters() if workflow.is_main_process else []
@@ -33,6 +34,7 @@ gc.freeze()
 gc.set_threshold(1_000_000, 50, 100)
 
 listen(logger)  # Snakemake's own, a name of every Snakefile
+shorten(workflow, logger)
 
 # The science is numerics.device, so the number of GPUs that a job asks for is no profile's choice. On this machine
 # Snakemake counts them (--resources gpu=N is another number), and each job gets GPUs of its own: engines/gpus.py.
@@ -97,7 +99,13 @@ def of(function, *wildcard_names):
 
     @plain
     def call(wildcards):
-        return function(config, *(wildcards[name] for name in wildcard_names))
+        values = [wildcards[name] for name in wildcard_names]
+        try:
+            return function(config, *values)
+        except KeyError as error:
+            if error.args[0] in values:  # a target that someone mistyped
+                raise WorkflowError(f"params.yaml names no {error.args[0]}") from None
+            raise
 
     return call
 
@@ -125,8 +133,14 @@ def lists(names, **renamed):
     return text
 
 
-def one_of(names):
-    """A wildcard constraint that allows just these names."""
+def one_of(names, known=()):
+    """A wildcard constraint that allows just these names; of known ones it says those left out, where they are fewer.
+
+    Snakemake reads the constraint again with each output of each job: a thousand names cost a twentieth of a dry run.
+    """
+    others = sorted(set(known) - set(names))
+    if known and len(others) < len(names):
+        return rf"(?!({'|'.join(others)})\b)\w+" if others else r"\w+"
     return "|".join(names) or "NONE"
 
 

@@ -15,7 +15,7 @@ rule pretrain:
     benchmark:
         "results/benchmarks/pretrain-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.models.from_seed(config)),
+        model=one_of(graph.models.from_seed(config), config["models"]),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
@@ -49,7 +49,7 @@ rule inherit:
     benchmark:
         "results/benchmarks/inherit-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.models.inheriting(config)),
+        model=one_of(graph.models.inheriting(config), config["models"]),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
@@ -79,7 +79,7 @@ rule pretrain_inherited:
     benchmark:
         "results/benchmarks/pretrain_inherited-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.models.inheriting(config)),
+        model=one_of(graph.models.inheriting(config), config["models"]),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
@@ -106,7 +106,7 @@ rule import_model:
     benchmark:
         "results/benchmarks/import_model-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.base.names(config, "imported")),
+        model=one_of(graph.base.names(config, "imported"), config["models"]),
     priority: 50
     conda:
         "../envs/pocketlm.yaml"
@@ -132,7 +132,7 @@ rule instruct:
     benchmark:
         "results/benchmarks/instruct-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.models.with_phase(config, "instruct")),
+        model=one_of(graph.models.with_phase(config, "instruct"), config["models"]),
     priority: 45
     conda:
         "../envs/pocketlm.yaml"
@@ -164,7 +164,7 @@ rule call:
     benchmark:
         "results/benchmarks/call-{model}.tsv"
     wildcard_constraints:
-        model=one_of(graph.models.with_phase(config, "call")),
+        model=one_of(graph.models.with_phase(config, "call"), config["models"]),
     priority: 40
     conda:
         "../envs/pocketlm.yaml"
