@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pocketlm.config import Architecture, Numerics, Params, Plan, as_dict
+from pocketlm.config import Architecture, Model, Numerics, Params, Plan, as_dict
 
 EFFICIENCY = 0.25  # of the fp32 matrix rate, in the training of small models (measured between 0.2 and 0.4)
 # An H100's data sheet (SXM, dense; fp32 without TF32, as numerics.py has it), for a GPU that is not here
@@ -118,12 +118,28 @@ def trials(params: Params) -> list[Work]:
     return [replace(one, ranks=1) for one in found]  # whatever the trainings have
 
 
+def shape_of(params: Params, model: Model) -> tuple[Architecture, int]:
+    """(shape, vocabulary) of a model, as far as it is known before the run; an imported one's from its checkpoint."""
+    if model.architecture.kind == "imported":
+        from pocketlm.model.foreign import import_config
+
+        return import_config(model.architecture.path or "")
+    arch = typical(params) if model.architecture.kind == "searched" else model.architecture
+    return arch, params.tokenizers[model.architecture.tokenizer].vocab_size
+
+
+def sizes_of(params: Params) -> dict[str, int]:
+    """{model: its parameters}."""
+    from pocketlm.model import counts
+
+    return {name: counts.params(*shape_of(params, model)) for name, model in params.models.items()}
+
+
 def trainings(params: Params) -> list[Work]:
     """All trainings of a run."""
     found = trials(params) if params.search.enabled else []
     for name, model in params.models.items():
-        arch = typical(params) if model.architecture.kind == "searched" else model.architecture
-        vocab_size = params.tokenizers[model.architecture.tokenizer].vocab_size
+        arch, vocab_size = shape_of(params, model)
         for phase in ("base", "instruct", "call"):
             chosen = params.plans.get(getattr(model, phase) or "")
             if chosen:

@@ -1,14 +1,14 @@
 """What jobs cost that train nothing, for ``pocketlm plan``: constants of recorded runs, and scoring by its items.
 
-Most of such a job is the start of Python and torch. The figures are those of the demo and the bookshelf run on two
-cores of an Intel Xeon (6/207), ``results/benchmarks``; memory is a process's proportional set size beside its weights.
+Most of such a job is the start of Python and torch. The figures are those in ``results/benchmarks/*.tsv`` after
+``make demo`` and ``snakemake --directory runs/bookshelf`` on two cores of an Intel Xeon (6/207); memory is a process's
+proportional set size beside its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from pocketlm.config import Params
+from pocketlm.config import Params, as_dict
+from pocketlm.engines.graph import deployments as graph
 
 SECONDS = {
     "calibrate": 20.0, "claim": 0.5, "claims": 2.0, "download": 1.0, "import_model": 4.0, "inherit": 15.0,
@@ -21,12 +21,19 @@ TOKENS, TOKENS_OF_WORLD = 200, 30
 ITEMS = 1000  # of a task without a limit, whose source was not fetched yet
 
 
-def scoring_flops(params: Params, suite: str, size: int, inputs: Iterable[str]) -> float:
-    """FLOPs of scoring a model of ``size`` parameters in each of the forms among a job's inputs."""
-    forms = sum(path.startswith(("results/models/", "results/deploy/")) for path in inputs)
+def scored_forms(params: Params, suite: str, model: str) -> int:
+    """In how many forms a suite scores a model: its phases, and each phase and scheme that is deployed quantized."""
+    config = as_dict(params)
+    phases = graph.scored_phases(config, model, suite)
+    deployed = graph.deployments(config, model, quantized=True).values()
+    return len(phases) + len({(one["phase"], one["scheme"]) for one in deployed if one["phase"] in phases})
+
+
+def scoring_flops(params: Params, suite: str, model: str, size: int) -> float:
+    """FLOPs of scoring a model of ``size`` parameters in all its forms."""
     tokens = 0
     for task in params.suites[suite].tasks.values():
         world = params.sources[task.source].kind == "embedded"
         items = params.world.items if world else ITEMS
         tokens += min(items, task.limit or items) * (TOKENS_OF_WORLD if world else TOKENS)
-    return 2.0 * size * tokens * forms
+    return 2.0 * size * tokens * scored_forms(params, suite, model)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pocketlm.artifacts import ArtifactError
 from pocketlm.config import Params, load
-from pocketlm.costs import BYTES_PER_TRAINED, GIB, Cost, Work, assumed_rate, assumption, costs, trainings
+from pocketlm.costs import BYTES_PER_TRAINED, GIB, Cost, Work, assumed_rate, assumption, costs, sizes_of, trainings
 from pocketlm.makespan import Schedule, Task, simulate
 from pocketlm.other_jobs import MEMORY, SECONDS, scoring_flops
 
@@ -52,7 +52,7 @@ def training_of(job: str) -> str:
 
 def schedule(dag: Any, params: Params, works: list[Work], found: list[Cost], cores: int) -> Schedule:
     """All jobs of a DAG on this machine: trainings at their cost, any other one at that of its kind."""
-    known, sizes = {}, {one.name.split()[0]: one.params for one in works}
+    known, sizes = {}, sizes_of(params)
     for one, cost in zip(works, found, strict=True):
         jobs = 1 if one.name == "random" else one.jobs  # one job makes all trials of the random arm
         known[one.name] = (cost.seconds / jobs, cost.memory_gib * one.ranks)
@@ -60,8 +60,10 @@ def schedule(dag: Any, params: Params, works: list[Work], found: list[Cost], cor
     maker = {path: job.name for job in dag.jobs for path in job.outputs}
     tasks = []
     for job in dag.jobs:
-        raw, size = dag.raw[job.name], sizes.get(job.name.split("-")[-1], 0)
-        scoring = scoring_flops(params, raw.wildcards_dict["suite"], size, job.inputs) if job.rule == "score" else 0.0
+        raw = dag.raw[job.name]
+        model, suite = (raw.wildcards_dict.get(name) for name in ("model", "suite"))
+        size = sizes.get(model, 0)
+        scoring = scoring_flops(params, suite, model, size) if job.rule == "score" else 0.0
         memory = MEMORY[job.rule] + 4 * size / GIB if job.rule in MEMORY else 0.0
         other = (SECONDS.get(job.rule, 0.0) + scoring / rate, memory)
         seconds, memory = known.get(training_of(job.name), other)

@@ -91,3 +91,35 @@ def test_foreign_templates(tokenizer_folder: Path, tmp_path: Path) -> None:
     own = [id for id, m in zip(ids, mask, strict=True) if m]
     assert plain.tokenizer.decode(own, skip_special_tokens=False) == "12<|endoftext|>\n" * 2
     assert plain.prompt([USER]) == ids[: len(plain.prompt([USER]))]
+
+
+def test_truncation_and_padding_of_a_tokenizer_file_are_not_applied(tokenizer_folder: Path, tmp_path: Path) -> None:
+    """A fine-tuning may leave both in tokenizer.json; whole texts are trained on and asked."""
+    from tokenizers import Tokenizer
+
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tokenizer_folder / name).read_bytes())
+    boxed = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    boxed.enable_truncation(4)
+    boxed.enable_padding(length=64, pad_id=0, pad_token="<|endoftext|>")
+    boxed.save(str(tmp_path / "tokenizer.json"))
+    talk = [USER, REPLY]
+    assert Chat(tmp_path).encode(talk) == Chat(tokenizer_folder).encode(talk)
+    assert Chat(tmp_path).texts(["a", USER["content"]]) == Chat(tokenizer_folder).texts(["a", USER["content"]])
+    (tmp_path / "chat_template.jinja").write_text(chats.PLAIN_TEMPLATE)  # by offsets
+    (tokens, mask), prompt = Chat(tmp_path).encode(talk), Chat(tmp_path).prompt([USER])
+    assert tokens[: len(prompt)] == prompt and len(prompt) > 4 and sum(mask) and len(mask) == len(tokens) != 64
+
+
+def test_the_beginning_of_a_foreign_template(tokenizer_folder: Path, tmp_path: Path) -> None:
+    """``bos_token`` in a template is the folder's own, as transformers renders it."""
+    from transformers import AutoTokenizer
+
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tokenizer_folder / name).read_bytes())
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text()) | {"bos_token": "<|system|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    template = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}"
+    (tmp_path / "chat_template.jinja").write_text(template)
+    theirs = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template([USER, REPLY], tokenize=False)
+    assert Chat(tmp_path).render([USER, REPLY]) == theirs and theirs.startswith("<|system|>[user]")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from cut_bases import TEXTS, behind, sentencepiece, unigram
+from cut_bases import TEXTS, behind, byte_level, sentencepiece, unigram
 from whole_params import whole
 
 from pocketlm import artifacts, cli
@@ -144,3 +144,18 @@ def test_a_bare_sentencepiece_model_names_its_conversion(run: Path, capsys: pyte
     said = capsys.readouterr().err
     assert "base/tokenizer.model: a bare SentencePiece model is not read; convert it once: pip install" in said
     assert "T.from_pretrained('base').save_pretrained('base')" in said
+
+
+def test_a_token_that_only_the_special_tokens_map_names_stays(run: Path) -> None:
+    """Else transformers would add it behind the cut vocabulary, where a model has no row."""
+    from transformers import AutoTokenizer
+
+    base = byte_level()
+    write_base(run / "base", base)
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}
+    (run / "base" / "tokenizer_config.json").write_text(json.dumps(config))
+    piece = max((p for p in base.get_vocab() if p.isalpha()), key=base.token_to_id)  # the rarest
+    (run / "base" / "special_tokens_map.json").write_text(json.dumps({"pad_token": piece}))
+    chain()
+    cut = AutoTokenizer.from_pretrained("r/small")
+    assert cut.pad_token == piece and cut.pad_token_id < 300 and len(cut) == 300

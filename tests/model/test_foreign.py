@@ -103,6 +103,19 @@ def test_an_unknown_option_that_says_nothing_is_none(value: Any) -> None:
     assert read_config(MOBILELLM_125M | {"sliding_window": value}, "config.json") == read_config(MOBILELLM_125M, "")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"is_decoder": True},
+        {"unsloth_fixed": True},
+        {"layer_types": ["full_attention"] * 30},
+        {"rope_scaling": {"rope_type": None, "factor": None}},
+    ],
+)
+def test_what_changes_no_result_is_passed_over(change: dict[str, Any]) -> None:
+    assert read_config(MOBILELLM_125M | change, "config.json") == read_config(MOBILELLM_125M, "")
+
+
 @pytest.mark.parametrize("key", ["hidden_act", "tie_word_embeddings"])
 def test_phonelms_differences_from_llama_are_not_guessed(key: str) -> None:
     with pytest.raises(ArtifactError, match=f"key '{key}' is missing"):
@@ -125,6 +138,11 @@ def test_phonelms_differences_from_llama_are_not_guessed(key: str) -> None:
         ({"rope_theta": 0}, "rope_theta: 0 must be a number above 0"),
         ({"tie_word_embeddings": "false"}, "tie_word_embeddings='false' cannot be expressed: it must be true or false"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, "rope_parameters=.*one set of parameters"),
+        ({"rope_parameters": {"rope_type": "default", "factor": 8}}, "rope_parameters.factor=8 cannot be expressed"),
+        ({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}}, "rope_theta is 10000 and rope_parameters.rope"),
+        ({"partial_rotary_factor": True}, "partial_rotary_factor=True cannot be expressed"),
+        ({"share_embedding": False, "layer_sharing": False, "tie_word_embeddings": True}, "share_embedding is false"),
+        ({"layer_types": ["sliding_attention"] * 30}, "layer_types=.{80}… cannot be expressed"),
     ],
 )
 def test_an_impossible_shape_is_named(change: dict[str, Any], message: str) -> None:
@@ -144,7 +162,11 @@ def test_our_own_folder_is_checked_too(tmp_path: Path) -> None:
         ({"architecture": config["architecture"] | {"n_kv_heads": 3}}, "n_kv_heads: 3 does not divide n_heads 4"),
         ({"architecture": config["architecture"] | {"n_kv_heads": 0}}, "n_kv_heads: 0 must be above 0"),
         ({"architecture": None}, "key 'architecture' is missing"),
+        ({"architecture": [1]}, "architecture: no JSON object"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(ArtifactError, match=message):
             import_config(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="config.json: no JSON object, but list"):
+        import_config(tmp_path)

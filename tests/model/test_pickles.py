@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from pocketlm.cli import main
 from pocketlm.model.exports import to_foreign
+from pocketlm.model.folder import read_tensors
 from pocketlm.model.imports import import_folder
 
 
@@ -107,9 +108,28 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{shard}: no such file, and the index names it" in refused(tmp_path, capsys)
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "../x.bin"}}))
     assert "'../x.bin' is no .bin file of this folder" in refused(tmp_path, capsys)
+    for index in ("[]", "{}", '{"weight_map": []}'):
+        (folder / "pytorch_model.bin.index.json").write_text(index)
+        assert "no weight_map in it" in refused(tmp_path, capsys)
+    two = {"weight_map": {"a": "pytorch_model.bin", "b": "model.bin"}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(two))
+    assert "would be one file" in refused(tmp_path, capsys)
     (folder / "pytorch_model.bin.index.json").unlink()
     assert "there is nothing to convert" in refused(tmp_path, capsys)
     torch.save({"model": state, "step": 3}, folder / "pytorch_model.bin")
     assert "'model' is no tensor but dict" in refused(tmp_path, capsys)
     torch.save([1, 2], folder / "pytorch_model.bin")
     assert "holds no tensors by name, but list" in refused(tmp_path, capsys)
+    torch.save({"a": torch.ones(2, 2).to_sparse()}, folder / "pytorch_model.bin")
+    assert "cannot be written as safetensors" in refused(tmp_path, capsys)
+
+
+def test_a_tensor_in_two_shards_counts_where_the_index_has_it(tmp_path: Path) -> None:
+    pickled(tmp_path / "in", shards=2)
+    first, second = (tmp_path / "in" / f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2))
+    own = torch.load(first)
+    stale = {name: tensor + 1 for name, tensor in own.items()}
+    torch.save(torch.load(second) | stale, second)
+    assert main(["convert", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    found = read_tensors(tmp_path / "out")
+    assert all(torch.equal(found[name], tensor) for name, tensor in own.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import llama_folder
 import pytest
 import yaml
 
@@ -105,14 +106,22 @@ def test_trials_wait_for_their_rung_and_models_for_the_search(known: None, tmp_p
 def test_scoring_counts_items_and_forms(tmp_path: Path) -> None:
     """By hand: two FLOPs a parameter and token, of the items that a limit leaves, in every form that is scored."""
     params = config.load(run_folder(tmp_path, "bookshelf") / "params.yaml")
-    inputs = ["results/models/m/base.manifest.json", "results/deploy/m-call-int8.manifest.json", "results/data/piqa"]
     limited = [task.limit for task in params.suites["bookshelf"].tasks.values()]
     assert None not in limited and len(limited) == 9
-    tokens = sum(limited) * other_jobs.TOKENS
-    assert other_jobs.scoring_flops(params, "bookshelf", 1000, inputs) == 2 * 1000 * tokens * 2
+    tokens = sum(limited) * other_jobs.TOKENS  # base, instruct, call, and call in int8, int4 and gguf_q8_0
+    assert other_jobs.scoring_flops(params, "bookshelf", "mobilellm", 1000) == 2 * 1000 * tokens * 6
     world = config.load(run_folder(tmp_path, "demo") / "params.yaml")
     tokens = len(world.suites["world"].tasks) * world.world.items * other_jobs.TOKENS_OF_WORLD
-    assert other_jobs.scoring_flops(world, "world", 1000, inputs[:1]) == 2 * 1000 * tokens
+    assert other_jobs.scoring_flops(world, "world", "phonelm", 1000) == 2 * 1000 * tokens * 5  # no GGUF of it
+
+
+def test_an_imported_model_counts_with_its_checkpoints_shape(tmp_path: Path) -> None:
+    from transformers import LlamaForCausalLM
+
+    llama_folder.make(tmp_path)
+    entry = config.Model(architecture=config.Architecture(kind="imported", path=str(tmp_path)), base=None)
+    found = costs.sizes_of(config.Params(models={"mine": entry}))
+    assert found == {"mine": LlamaForCausalLM.from_pretrained(tmp_path).num_parameters()}
 
 
 def test_two_models_are_scored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,9 @@ def of(function, *wildcard_names):
             return function(config, *values)
         except KeyError as error:
             if error.args[0] in values:  # a target that someone mistyped
-                raise WorkflowError(f"params.yaml names no {error.args[0]}") from None
+                raise WorkflowError(
+                    f"params.yaml names no {error.args[0]}: a typing error, or an entry to add there"
+                ) from None
             raise
 
     return call

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketlm.artifacts import ArtifactError, read_json
-from pocketlm.data.encode import Encoder
+from pocketlm.data.encode import Encoder, whole_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -54,9 +54,10 @@ class Chat:
         from tokenizers import Tokenizer
 
         folder = Path(folder)
-        self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer: Tokenizer = whole_texts(Tokenizer.from_file(str(folder / "tokenizer.json")))
         self.texts = Encoder(self.tokenizer)  # literal "<|end|>" inside a message is text, never a control token
         self.template, self.eos_token, self.pad_token = read_template(folder)
+        self.bos_token = token_text(read_json(folder / "tokenizer_config.json").get("bos_token"))
         self.native = self.template == TEMPLATE
         self.eos_id = self._id(self.eos_token, folder)
         self.pad_id = self._id(self.pad_token, folder)
@@ -78,7 +79,7 @@ class Chat:
         """The text that ``apply_chat_template(tokenize=False)`` gives."""
         return compiled(self.template).render(
             messages=list(messages), tools=list(tools) if tools else None, add_generation_prompt=generate,
-            eos_token=self.eos_token, bos_token=self.eos_token, pad_token=self.pad_token,
+            eos_token=self.eos_token, bos_token=self.bos_token, pad_token=self.pad_token,
         )  # fmt: skip
 
     def prompt(self, messages: Messages, tools: Sequence[Any] | None = None) -> list[int]:

@@ -23,12 +23,20 @@ LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 def named_tokens(folder: Path) -> set[str]:
     """The special tokens that a tokenizer folder names: its beginning, end, padding and others."""
-    config = read_json(folder / "tokenizer_config.json")
-    found = [value for key, value in config.items() if key.endswith("_token") and isinstance(value, str | dict)]
-    for name in LISTS:
-        more = config.get(name) or []
-        found += more.values() if isinstance(more, dict) else more
+    found: list[Any] = []
+    for config in (read_json(folder / "tokenizer_config.json"), special_map(folder)):
+        found += [value for key, value in config.items() if key.endswith("_token") and isinstance(value, str | dict)]
+        for name in LISTS:
+            more = config.get(name) or []
+            found += more.values() if isinstance(more, dict) else more
     return {token_text(token) for token in found} - {""}
+
+
+def special_map(folder: Path) -> dict[str, Any]:
+    """``special_tokens_map.json``, which older folders have; it may name tokens that the other file does not."""
+    path = folder / "special_tokens_map.json"
+    found: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return found
 
 
 def cut_config(config: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
@@ -39,7 +47,7 @@ def cut_config(config: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
     found = {key: value for key, value in config.items() if key not in LOST}
     if found.get("tokenizer_class") not in GENERIC:
         found["tokenizer_class"] = GENERIC[0]
-    if "added_tokens_decoder" in found:
+    if found.get("added_tokens_decoder"):
         tokens = [(ids.get(token_text(token)), token) for token in found["added_tokens_decoder"].values()]
         found["added_tokens_decoder"] = {str(id): token for id, token in tokens if id is not None}
     return found

@@ -75,15 +75,22 @@ def fast_encoder(tokenizer: Tokenizer) -> Callable[[], Any] | None:
     return None if form is None else lambda: fastokens.Tokenizer.from_json_str(json.dumps(form))
 
 
+def whole_texts(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without truncation and padding, which a fine-tuning may have left in its file."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 class Encoder:
     """Texts to ids; literal special tokens inside a text are spelled out as text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         from tokenizers import Tokenizer
 
-        self.reference: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.reference = whole_texts(Tokenizer.from_str(tokenizer.to_str()))
         self.reference.encode_special_tokens = True
-        self.make = fast_encoder(tokenizer)
+        self.make = fast_encoder(self.reference)
         self.fast = None if self.make is None else self.make()
         self.compared, self.seen = False, 0
 

@@ -134,7 +134,7 @@ def choose(description: dict[str, Any], counts: Counter[int], vocab_size: int, n
         if piece in kept or len(kept) >= vocab_size:
             continue
         passed = way(piece)
-        if passed is not None and len(kept | passed) <= vocab_size:
+        if passed is not None and len(kept) + len(passed - kept) <= vocab_size:
             kept |= passed
     return kept
 

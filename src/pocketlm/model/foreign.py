@@ -23,6 +23,7 @@ BOTH = (
     "MobileLLM's code has two flags, and config.json must hold them: share_embedding (true: the output head is the "
     "embedding) and layer_sharing (true: an LS model, each block runs twice in a row; false: once)"
 )
+ROPE = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}  # keys of RoPE's parameters without scaling
 NAMES = {"n_heads": "num_attention_heads", "n_kv_heads": "num_key_value_heads", "d_model": "hidden_size"}
 
 
@@ -34,9 +35,12 @@ def import_config(folder: str | Path) -> tuple[Architecture, int]:
     if not path.is_file():
         raise ArtifactError(f"{folder}: no config.json in it; architecture.path must be a Hugging Face model folder")
     config = read_json(path)
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{path}: no JSON object, but {type(config).__name__}; take the checkpoint's own")
     if config.get("model_type") != "pocketlm":
         return read_config(config, str(path))
-    need(config, "architecture", str(path))
+    if not isinstance(need(config, "architecture", str(path)), dict):
+        raise ArtifactError(f"{path}: architecture: no JSON object; take the checkpoint's own")
     return possible(architecture_of(config), str(path), {}), whole(config, "vocab_size", str(path))
 
 
@@ -116,6 +120,8 @@ def shared(config: Mapping[str, Any], layout: str, where: str) -> tuple[bool, in
     if config.get("layer_sharing") is None:
         raise ArtifactError(f"{where}: layer_sharing is missing, and MobileLLM's scripts disagree about it. {BOTH}")
     tied = flag(config, "share_embedding", where, default=True)
+    if config.get("tie_word_embeddings") and not tied:
+        raise ArtifactError(f"{where}: share_embedding is false and tie_word_embeddings true; they contradict. {BOTH}")
     return tied, 2 if flag(config, "layer_sharing", where) else 1
 
 
@@ -130,16 +136,21 @@ def theta(config: Mapping[str, Any], where: str) -> float:
         part = config.get(name) or {}
         if not isinstance(part, dict) or any(isinstance(value, dict) for value in part.values()):
             raise refuse(where, name, part, "one set of parameters for all layers can be imported")
-        kind = part.get("rope_type", part.get("type", "default"))
+        kind = part.get("rope_type") or part.get("type") or "default"
         if kind != "default":
             raise refuse(where, "rope_scaling", kind, "only unscaled RoPE can be imported")
+        for option in sorted(name for name, value in part.items() if name not in ROPE and value is not None):
+            raise refuse(where, f"{name}.{option}", part[option], "only unscaled RoPE can be imported")
         whole_rotation(part, where)
-        base = number(part, "rope_theta", where, base)
+        own = number(part, "rope_theta", where, base)
+        if own != base and config.get("rope_theta") is not None:
+            raise ArtifactError(f"{where}: rope_theta is {base:g} and {name}.rope_theta {own:g}; leave the right one")
+        base = own
     return base
 
 
 def whole_rotation(part: Mapping[str, Any], where: str) -> None:
     """Refuse a rotation of a part of each head: ours turns all of its channels."""
     share = part.get("partial_rotary_factor")
-    if share not in (None, 1.0):
+    if isinstance(share, bool) or share not in (None, 1.0):
         raise refuse(where, "partial_rotary_factor", share, "RoPE turns whole heads here")

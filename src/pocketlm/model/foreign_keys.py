@@ -29,19 +29,24 @@ INERT = """
     typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids
     num_return_sequences output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id
     remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
+    is_decoder unsloth_fixed unsloth_version
 """
+SHOWN = 80  # characters of a refused value
 KNOWN = frozenset(f"{READ} {INERT}".split())
 
 
 def refuse(where: str, option: str, value: Any, remedy: str) -> ArtifactError:
     """The error of an option that cannot be expressed, for the caller to raise."""
-    return ArtifactError(f"{where}: {option}={value!r} cannot be expressed: {remedy}")
+    shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}…"
+    return ArtifactError(f"{where}: {option}={shown} cannot be expressed: {remedy}")
 
 
 def refuse_unknown(config: Mapping[str, Any], where: str) -> None:
     """Raise ArtifactError at the first key that is neither read nor inert; null, false and empty ones say nothing."""
     for key, value in config.items():
         if key in KNOWN or value is None or value is False or value in ({}, [], ""):
+            continue
+        if key == "layer_types" and value == ["full_attention"] * config.get("num_hidden_layers", 0):
             continue
         remedy = "the decoder has no such option; remove the key if the model's own code does not read it"
         raise refuse(where, key, value, remedy)

@@ -61,4 +61,6 @@ def common_dtype(state: Mapping[str, Tensor], where: str) -> torch.dtype:
         if tensor.dtype not in DTYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise ArtifactError(f"{where}: {name} is {kind}; float16, bfloat16 and float32 weights can be imported")
+    if not state:
+        raise ArtifactError(f"{where}: no weights in its safetensors; fetch the checkpoint again")
     return reduce(torch.promote_types, (tensor.dtype for tensor in state.values()))

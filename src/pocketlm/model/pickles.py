@@ -30,13 +30,15 @@ def convert_folder(folder: Path, out: Path) -> list[str]:
     Raises ArtifactError naming what is missing, damaged or no tensor.
     """
     names = shards(folder)
-    written = {}
+    written = {file: file.replace("pytorch_model", "model", 1).removesuffix(".bin") + ".safetensors" for file in names}
+    if len(set(written.values())) < len(written):
+        raise ArtifactError(f"{folder / INDEX}: {', '.join(written)} would be one file; name the shards otherwise")
     for file, wanted in names.items():
         state = read_pickle(folder / file)
         if missing := sorted(wanted - state.keys()):
             raise ArtifactError(f"{folder / file}: {missing[0]} is missing, which {INDEX} expects in it")
-        written[file] = file.replace("pytorch_model", "model", 1).removesuffix(".bin") + ".safetensors"
-        write(state, out / written[file])
+        # a tensor may lie in two shards, and counts where the index has it
+        write({name: state[name] for name in state if name in wanted or not wanted}, out / written[file])
     if (folder / INDEX).is_file():
         index = read_json(folder / INDEX)
         index["weight_map"] = {name: written[file] for name, file in index["weight_map"].items()}
@@ -54,8 +56,12 @@ def shards(folder: Path) -> dict[str, set[str]]:
             raise ArtifactError(f"{folder}: neither {SINGLE} nor {INDEX} in it; there is nothing to convert")
         return {SINGLE: set()}
     found: dict[str, set[str]] = {}
-    for name, file in sorted(read_json(folder / INDEX)["weight_map"].items()):
-        if Path(file).name != file or not file.endswith(".bin"):
+    index = read_json(folder / INDEX)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise ArtifactError(f"{folder / INDEX}: no weight_map in it, of tensors and their files; fetch it again")
+    for name, file in sorted(places.items()):
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".bin"):
             raise ArtifactError(f"{folder / INDEX}: {file!r} is no .bin file of this folder")
         found.setdefault(file, set()).add(name)
     return found
@@ -88,12 +94,12 @@ def write(state: dict[str, Tensor], path: Path) -> None:
     """Save tensors; those that share memory in the pickle (a tied head) are written each for itself."""
     seen: set[int] = set()
     own: dict[str, Tensor] = {}
-    for name, value in state.items():
-        tensor = value.detach().contiguous()
-        memory = tensor.untyped_storage().data_ptr()
-        own[name] = tensor.clone() if memory in seen else tensor
-        seen.add(memory)
     try:
+        for name, value in state.items():
+            tensor = value.detach().contiguous()
+            memory = tensor.untyped_storage().data_ptr()
+            own[name] = tensor.clone() if memory in seen else tensor
+            seen.add(memory)
         save_file(own, path, metadata={"format": "pt"})
     except Exception as error:
         if full(error):

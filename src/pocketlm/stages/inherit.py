@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     source = artifacts.check_manifest(folder, args.source)
     tokens = artifacts.check_manifest(artifacts.folder_of(args.tokens), args.tokens)
     decoder = load_model(folder)[0].float()
-    rows = kept_rows(artifacts.folder_of(args.tokenizer), decoder.vocab_size)
+    rows = kept_rows(artifacts.folder_of(args.tokenizer), folder, decoder.vocab_size)
     if rows is not None:
         cut_vocabulary(decoder, rows)
     target = begin(args, model, decoder.vocab_size).arch
