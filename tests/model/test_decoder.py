@@ -51,6 +51,24 @@ def test_incremental_decoding_equals_full_forward(name: str, ids: torch.Tensor) 
 
 
 @pytest.mark.parametrize("name", OPTIONS)
+def test_gradients_equal_those_of_the_slow_formulation(name: str, ids: torch.Tensor) -> None:
+    """Two documents in one row, and a target that carries no loss; tied tensors get the sum of both uses."""
+    documents, targets = [0] * 7 + [1] * 10, ids[:1].roll(-1, 1).clone()
+    targets[0, 2:4] = -100
+    decoder = make(**OPTIONS[name]).train()
+    decoder.loss(ids[:1], targets, documents=torch.tensor([documents])).backward()
+    state = {name: value.detach().clone().requires_grad_() for name, value in decoder.state_dict().items()}
+    rows = reference.logits(state, decoder.arch, ids[0].tolist(), documents)
+    kept = [place for place, target in enumerate(targets[0].tolist()) if target >= 0]
+    chosen = torch.stack([torch.log_softmax(rows[place], 0)[targets[0, place]] for place in kept])
+    (-chosen.mean()).backward()
+    for name, parameter in decoder.named_parameters():
+        torch.testing.assert_close(
+            parameter.grad, state[name].grad, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("name", OPTIONS)
 def test_gradients_equal_autograd_of_plain_operations(
     name: str, ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

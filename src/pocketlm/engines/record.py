@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 from pocketlm.artifacts import ArtifactError
@@ -59,5 +60,6 @@ def run(args: argparse.Namespace) -> None:
         raise ArtifactError("inside a DVC stage; dvc repro records by itself")
     recorded, stale = record(args.folder)
     for job in stale:
-        print(f"not recorded: {job.name}: {job.reason or 'not up to date'}", file=sys.stderr)
+        reason = textwrap.shorten(job.reason or "not up to date", 160, placeholder=" …")  # may list every input
+        print(f"not recorded: {job.name}: {reason}", file=sys.stderr)
     print(f"recorded {len(recorded)} stages in {args.folder}/dvc.lock" + (f", {len(stale)} are stale" if stale else ""))
