@@ -1,113 +1,21 @@
-"""Importance against slow formulas, choices by hand, and weights that are cut without changing what they compute."""
+"""Choices by hand, and weights that are cut without changing what they compute."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from model_shapes import VOCAB, make
+from sources import BIG, batches, kill, small
 from torch import Tensor
 
-from pocketlm.config import Architecture, ConfigError, Inherit
-from pocketlm.inheritance import depth, masks, units
+from pocketlm.config import ConfigError, Inherit
+from pocketlm.inheritance import depth, units
 from pocketlm.inheritance.fit import misfits
 from pocketlm.inheritance.inherit import inherit
 from pocketlm.inheritance.transfer import choose, cut
 from pocketlm.model.decoder import Decoder
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
-from model_shapes import VOCAB, make
-
-BIG: dict[str, Any] = {"n_layers": 4, "n_heads": 4, "n_kv_heads": 2, "head_dim": 12, "d_ff": 80}
-
-
-def batches(count: int = 3) -> list[units.Batch]:
-    generator = torch.Generator().manual_seed(1)
-    rows = torch.randint(VOCAB, (count, 4, 17), generator=generator)
-    return [(row[:, :-1], row[:, 1:], None) for row in rows]
-
-
-def small(source: Decoder, **sizes: Any) -> Architecture:
-    return replace(source.arch, **sizes)
-
-
-@torch.no_grad()
-def kill(source: Decoder, block: int, heads: list[int] = [], neurons: list[int] = []) -> None:  # noqa: B006
-    """Units that compute nothing: what reads their output is zero."""
-    layer, size = source.model.layers[block], source.arch.head_dim
-    for head in heads:
-        layer.self_attn.o_proj.weight[:, head * size : (head + 1) * size] = 0
-    layer.mlp.down_proj.weight[:, neurons] = 0
-
-
-def test_a_skipped_block_is_one_that_adds_nothing() -> None:
-    source = make(**BIG).eval()
-    rises = depth.skipped(source, batches())
-    whole = depth.mean_loss(source, batches())
-    for number, block in enumerate(source.model.layers):
-        kept = [block.self_attn.o_proj.weight.clone(), block.mlp.down_proj.weight.clone()]
-        with torch.no_grad():
-            block.self_attn.o_proj.weight.zero_()
-            block.mlp.down_proj.weight.zero_()
-            assert rises[number] == pytest.approx(depth.mean_loss(source, batches()) - whole, abs=1e-6)
-            block.self_attn.o_proj.weight.copy_(kept[0])
-            block.mlp.down_proj.weight.copy_(kept[1])
-    assert len(source.model.layers) == 4 and depth.mean_loss(source, batches()) == whole
-
-
-def test_mean_loss_is_torchs() -> None:
-    source = make(**BIG).eval()
-    logits = torch.cat([source.logits(source(inputs)).flatten(0, 1) for inputs, _, _ in batches()])
-    want = torch.nn.functional.cross_entropy(logits, torch.cat([targets.flatten() for _, targets, _ in batches()]))
-    assert depth.mean_loss(source, batches()) == pytest.approx(float(want), abs=1e-5)
-
-
-@pytest.mark.parametrize("gated", [True, False])
-@pytest.mark.parametrize("criterion", ["l1", "l2", "taylor"])
-def test_scores_are_sums_over_what_a_unit_owns(criterion: str, gated: bool) -> None:
-    """Weight by weight, in plain loops, for one unit of each kind."""
-    source = make(**BIG, gated=gated)
-    found = units.by_gradient(source, batches()) if criterion == "taylor" else units.by_weights(source, criterion)
-    term = {name: torch.zeros_like(p) for name, p in source.named_parameters()}
-    for inputs, targets, _ in batches() if criterion == "taylor" else [(None, None, None)]:
-        if inputs is not None:
-            loss = torch.nn.functional.cross_entropy(source.logits(source(inputs)).flatten(0, 1), targets.flatten())
-            grads = torch.autograd.grad(loss, list(source.parameters()))
-        for number, (name, p) in enumerate(source.named_parameters()):
-            term[name] += (p * grads[number]).abs() if inputs is not None else p.abs() ** (1 + (criterion == "l2"))
-    block, head, pair, neuron, channel = 2, 3, 1, 7, 5
-    t = {name.removeprefix(f"model.layers.{block}."): value.detach().double() for name, value in term.items()}
-    rows, columns = slice(head * 12, head * 12 + 12), slice(pair * 12, pair * 12 + 12)
-    want = t["self_attn.q_proj.weight"][rows].sum() + t["self_attn.o_proj.weight"][:, rows].sum()
-    assert float(found.queries[block, head]) == pytest.approx(float(want), rel=1e-4)
-    want = t["self_attn.k_proj.weight"][columns].sum() + t["self_attn.v_proj.weight"][columns].sum()
-    assert float(found.pairs[block, pair]) == pytest.approx(float(want), rel=1e-4)
-    want = t["mlp.up_proj.weight"][neuron].sum() + t["mlp.down_proj.weight"][:, neuron].sum()
-    want = want + (t["mlp.gate_proj.weight"][neuron].sum() if gated else 0)
-    assert float(found.neurons[block, neuron]) == pytest.approx(float(want), rel=1e-4)
-    stream = [value for name, value in term.items() if "norm" not in name]
-    writes = [name.endswith(("o_proj.weight", "down_proj.weight")) for name in term if "norm" not in name]
-    want = sum(float((v[channel] if w else v[:, channel]).sum()) for v, w in zip(stream, writes))
-    assert float(found.channels[channel]) == pytest.approx(want, rel=1e-4)
-
-
-@pytest.mark.parametrize("gated", [True, False])
-def test_a_blocks_taylor_score_is_the_sum_of_weight_times_gradient(gated: bool) -> None:
-    """|w x dloss/dw| of a block's matrices, batch by batch, by torch's own gradient of torch's own loss."""
-    source = make(**BIG, gated=gated)
-    want = [0.0] * 4
-    for inputs, targets, _ in batches():
-        loss = torch.nn.functional.cross_entropy(source.logits(source(inputs)).flatten(0, 1), targets.flatten())
-        for number, block in enumerate(source.model.layers):
-            weights = [weight for weight in block.parameters() if weight.dim() == 2]
-            assert len(weights) == 6 + gated
-            grads = torch.autograd.grad(loss, weights, retain_graph=True)
-            want[number] += sum(float((w.detach() * g).abs().sum()) for w, g in zip(weights, grads))
-    assert depth.by_gradient(source, batches()) == pytest.approx(want, rel=1e-4)
-    assert len({round(value, 3) for value in want}) == 4  # blocks that score apart
 
 
 def test_blocks_at_the_ends_stay() -> None:
@@ -178,38 +86,6 @@ def test_channels_are_cut_everywhere() -> None:
                 parameter.mul_((48 / 36) ** 0.5)
     ids = batches()[0][0]
     torch.testing.assert_close(made.eval().logits(made(ids)), source.logits(source(ids)), atol=1e-4, rtol=1e-4)
-
-
-def test_learned_gates_close_what_computes_nothing() -> None:
-    source = make(**{**BIG, "n_kv_heads": 4}).eval()
-    for block in range(4):
-        kill(source, block, heads=[2], neurons=list(range(20)))
-    before = {name: value.clone() for name, value in source.state_dict().items()}
-    scores = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
-    assert scores.queries.argmin(1).tolist() == [2, 2, 2, 2]
-    worst = [set(row.argsort()[:20].tolist()) for row in scores.neurons]
-    assert sum(len(found & set(range(20))) for found in worst) >= 72  # of 80
-    assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
-    again = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
-    assert torch.equal(again.neurons, scores.neurons)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in source.modules())
-
-
-def test_learned_gates_close_a_dead_channel_and_a_dead_pair() -> None:
-    """A channel that nothing writes to; a key/value head without values, while its queries and outputs have weights."""
-    source = make(**BIG).eval()
-    size, pair, channel = source.arch.head_dim, 1, 11
-    with torch.no_grad():
-        source.model.embed_tokens.weight[:, channel] = 0  # the head's column too: they are tied
-        for block in source.model.layers:
-            block.self_attn.o_proj.weight[channel] = 0
-            block.mlp.down_proj.weight[channel] = 0
-            block.self_attn.v_proj.weight[pair * size : (pair + 1) * size] = 0
-    scores = masks.learn(source, batches(), steps=30, rate=0.1, penalty=0.5)
-    assert scores.channels.argmin() == channel
-    assert scores.pairs.argmin(1).tolist() == [pair] * 4
-    living, dead = scores.queries.view(4, 2, 2).unbind(1)  # a pair's queries have nothing to read
-    assert (dead.max(1).values < living.min(1).values).all()
 
 
 def test_a_start_is_a_part_of_its_source() -> None:
@@ -300,89 +176,6 @@ def test_depth_pruning_alone_leaves_whole_blocks() -> None:
         source.model.layers = torch.nn.ModuleList(b for n, b in enumerate(source.model.layers) if n != dropped)
         assert all(torch.equal(value, state[name]) for name, value in source.state_dict().items())
         source = make(**BIG).eval()
-
-
-def test_rows_of_kept_pieces_are_carried_over(tmp_path: Path) -> None:
-    """With a tokenizer that is cut from the source's, a kept piece keeps its rows of embedding and head."""
-    from pocketlm.artifacts import ArtifactError, write_json
-    from pocketlm.inheritance.vocabulary import cut_vocabulary, kept_rows
-
-    source = make(**BIG, tied=False).eval()
-    rows = [0, 3, 4, VOCAB - 1]
-    report = {"kind": "compressed", "vocab_size": len(rows), "base_vocab_size": VOCAB, "kept_ids": rows}
-    write_json(tmp_path / "pocketlm_tokenizer.json", report)
-    embedding, head = (value.detach().clone() for value in (source.model.embed_tokens.weight, source.lm_head.weight))
-    assert kept_rows(tmp_path, tmp_path / "source", VOCAB) == rows
-    logits = source.logits(source(torch.tensor([rows])))
-    cut_vocabulary(source, rows)
-    assert torch.equal(source.model.embed_tokens.weight, embedding[rows])
-    assert torch.equal(source.lm_head.weight, head[rows]) and source.vocab_size == 4
-    torch.testing.assert_close(source.logits(source(torch.tensor([[0, 1, 2, 3]]))), logits[..., rows])
-    write_json(tmp_path / "pocketlm_tokenizer.json", {"kind": "bpe", "vocab_size": VOCAB})
-    assert kept_rows(tmp_path, tmp_path / "source", VOCAB) is None
-    with pytest.raises(ArtifactError, match="inherit within one tokenizer"):
-        kept_rows(tmp_path, tmp_path / "source", VOCAB - 1)
-    write_json(tmp_path / "pocketlm_tokenizer.json", report)
-    with pytest.raises(ArtifactError, match="compressed whose base is the source's"):
-        kept_rows(tmp_path, tmp_path / "source", VOCAB - 1)
-
-
-def test_rows_of_padding_are_left_behind(tmp_path: Path) -> None:
-    """A checkpoint's embedding may be longer than its vocabulary; with its tokenizer and with one cut from it.
-
-    A source that has another tokenizer is refused, though it has rows enough.
-    """
-    from pocketlm.artifacts import ArtifactError
-    from pocketlm.data import tokenizer
-    from pocketlm.data.compress import compress
-    from pocketlm.data.cut_folder import save_cut
-    from pocketlm.inheritance.vocabulary import kept_rows
-
-    texts = ["the cat sat on the mat and the dog sat on the log", "Ada gave 7 red balls to Bo, the other thing"] * 5
-    own, other = (tokenizer.train(texts, size, True, "own") for size in (300, 290))
-    small, report = compress(own, texts, 280, "small")
-    own_folder, other_folder, small_folder = (tmp_path / name for name in ("own", "other", "small"))
-    for folder, made in ((own_folder, own), (other_folder, other)):
-        folder.mkdir()
-        tokenizer.save(made, folder, {"kind": "bpe", "vocab_size": made.get_vocab_size()})
-    small_folder.mkdir()
-    save_cut(small, own_folder, small_folder, {"kind": "compressed"} | report)
-    assert kept_rows(own_folder, own_folder, 324) == list(range(300))
-    assert kept_rows(small_folder, own_folder, 324) == kept_rows(small_folder, own_folder, 300) == report["kept_ids"]
-    for target, source, rows in ((other_folder, own_folder, 324), (small_folder, other_folder, 324)):
-        with pytest.raises(ArtifactError, match="inherit within one tokenizer"):
-            kept_rows(target, source, rows)
-    with pytest.raises(ArtifactError, match="300 in 290 rows"):
-        kept_rows(own_folder, own_folder, 290)
-
-
-def test_rows_of_a_real_cut_are_carried_over(tmp_path: Path) -> None:
-    """Piece by piece: its row in the cut model is its row in the source; among the kept pieces the logits stay."""
-    from pocketlm.data import tokenizer
-    from pocketlm.data.compress import compress
-    from pocketlm.data.cut_folder import save_cut
-    from pocketlm.inheritance.vocabulary import cut_vocabulary, kept_rows
-
-    texts = ["the cat sat on the mat and the dog sat on the log", "Ada gave 7 red balls to Bo, the other thing"] * 5
-    base = tokenizer.train(texts, 300, True, "base")
-    small, report = compress(base, texts, 280, "small")
-    (tmp_path / "base").mkdir()
-    (tmp_path / "small").mkdir()
-    tokenizer.save(base, tmp_path / "base", {})
-    save_cut(small, tmp_path / "base", tmp_path / "small", {"kind": "compressed"} | report)
-    source = Decoder(Architecture(**BIG, d_model=24, tied=False), 300, seed=1).eval()
-    weights = [value.detach().clone() for value in (source.model.embed_tokens.weight, source.lm_head.weight)]
-    ids = small.encode(texts[0]).ids
-    assert [base.token_to_id(small.id_to_token(id)) for id in ids] != ids and base.encode(texts[0]).ids != ids
-    before = source.logits(source(torch.tensor([[base.token_to_id(small.id_to_token(id)) for id in ids]])))
-    rows = kept_rows(tmp_path / "small", tmp_path / "base", 300)
-    assert rows is not None
-    cut_vocabulary(source, rows)
-    for piece, id in small.get_vocab().items():
-        for old, new in zip(weights, (source.model.embed_tokens.weight, source.lm_head.weight), strict=True):
-            assert torch.equal(new[id], old[base.token_to_id(piece)]), piece
-    torch.testing.assert_close(source.logits(source(torch.tensor([ids]))), before[..., rows])
-    assert kept_rows(tmp_path / "small", tmp_path / "small", 280) is None  # the source has the cut one itself
 
 
 def test_an_equal_shape_keeps_every_weight() -> None:

@@ -34,6 +34,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+# a model of each foreign layout, with what only that layout can say
+ARCHES: dict[str, dict[str, Any]] = {
+    "llama": {"head_dim": 20, "tied": False},
+    "mobilellm": {"sharing": 2},
+    "phonelm": {"activation": "relu", "rope_int8": True, "n_kv_heads": 4},
+}
+
+
 def make(**options: Any) -> Decoder:
     """A decoder whose parameters are all random, so that no option hides behind its initial value."""
     decoder = Decoder(Architecture(**(SHAPE | options)), VOCAB, seed=3)

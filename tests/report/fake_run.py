@@ -3,6 +3,7 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import math
@@ -275,3 +276,9 @@ def arguments() -> list[str]:
         "--table", "results/report/table.csv",
         "--metrics-out", "results/report/metrics.json",
     ]  # fmt: skip
+
+
+def run(module, arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    module.run(parser.parse_args(arguments))
