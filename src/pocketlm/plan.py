@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 from collections import Counter
@@ -50,9 +51,11 @@ def training_of(job: str) -> str:
     return f"{wildcards[0]} {PHASES[rule]}" if rule in PHASES else job
 
 
-def schedule(dag: Any, params: Params, works: list[Work], found: list[Cost], cores: int) -> Schedule:
+def schedule(
+    dag: Any, params: Params, sizes: dict[str, int], works: list[Work], found: list[Cost], cores: int
+) -> Schedule:
     """All jobs of a DAG on this machine: trainings at their cost, any other one at that of its kind."""
-    known, sizes = {}, sizes_of(params)
+    known = {}
     for one, cost in zip(works, found, strict=True):
         jobs = 1 if one.name == "random" else one.jobs  # one job makes all trials of the random arm
         known[one.name] = (cost.seconds / jobs, cost.memory_gib * one.ranks)
@@ -95,11 +98,12 @@ def lines(folder: Path, cores: int) -> list[str]:
     from pocketlm.engines.dag import open_dag
 
     params = load(folder / "params.yaml")
-    works = trainings(params)
+    with contextlib.chdir(folder):  # a checkpoint's path is relative to the run folder
+        works, sizes = trainings(params), sizes_of(params)
     found = costs(works, params.numerics)
     with open_dag(folder) as dag:
         needed, total = Counter(job.rule for job in dag.jobs if job.needed), len(dag.jobs)
-        course = schedule(dag, params, works, found, cores)
+        course = schedule(dag, params, sizes, works, found, cores)
     disk, free = disk_gib(params, works), shutil.disk_usage(folder).free / GIB
     jobs = ", ".join(f"{rule} {count}" for rule, count in needed.items())
     _, left_out = compose(params._recipe, params._overrides) if params._recipe else ("", [])

@@ -124,6 +124,19 @@ def test_an_imported_model_counts_with_its_checkpoints_shape(tmp_path: Path) -> 
     assert found == {"mine": LlamaForCausalLM.from_pretrained(tmp_path).num_parameters()}
 
 
+def test_a_checkpoint_beside_the_run(known: None, tmp_path: Path) -> None:
+    """Its path is relative to the run folder, wherever the plan is asked for."""
+    llama_folder.make(tmp_path / "llama")
+    folder = run_folder(tmp_path, "mobilellm_mini")
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    name = next(iter(params["models"]))
+    params["models"][name] |= {"base": None, "instruct": None, "call": None}
+    params["models"][name]["architecture"] |= {"kind": "imported", "path": "llama"}
+    params |= {"_recipe": "", "deployments": {}, "profiles": {}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    assert "import_model 1" in said(folder, 2)["jobs"]
+
+
 def test_two_models_are_scored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring takes more memory than these trainings: a whole run of the demo has a peak of 0.87 to 0.90 GiB."""
     monkeypatch.setattr(plan, "costs", lambda works, _: [costs.Cost(100.0 * one.jobs, 0.3, True) for one in works])

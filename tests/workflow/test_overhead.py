@@ -44,5 +44,6 @@ def test_a_large_dry_run_says_how_many_jobs_and_why(tmp_path: Path) -> None:
     out = command(project, "snakemake", "-n")
     assert out.count("total") == out.count("Reasons:") == 1
     assert "dry-run" not in out  # Snakemake's own last words, after those for each job
+    assert out.count("This was a dry run. It lists its jobs with: snakemake -n --quiet host") == 1
     assert command(project, "snakemake", "-n", "--quiet", "host").count("rule score:") > 200
     assert "params.yaml names no m1000" in command(project, "snakemake", "-n", "results/models/m1000/base", status=1)

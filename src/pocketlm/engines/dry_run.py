@@ -19,9 +19,9 @@ MANY = 1000  # jobs; the words for fewer cost a second at most, and whoever edit
 class Ending(logging.Handler):
     """Ends a dry run of many jobs after the table, unless the jobs are listed."""
 
-    def __init__(self, workflow: Any) -> None:
+    def __init__(self, workflow: Any, logger: logging.Logger) -> None:
         super().__init__()
-        self.workflow = workflow
+        self.workflow, self.logger = workflow, logger
 
     def emit(self, record: logging.LogRecord) -> None:
         """Wait for the table; Snakemake looks at ``quiet`` next."""
@@ -32,9 +32,10 @@ class Ending(logging.Handler):
             output.quiet = {Quietness.RULES, Quietness.PROGRESS}
             self.workflow.dag.print_reasons()
             self.workflow.log_provenance_info()
+            self.logger.info("This was a dry run. It lists its jobs with: snakemake -n --quiet host")
 
 
 def shorten(workflow: Any, logger: logging.Logger) -> None:
     """Attach to Snakemake's logger if this is a dry run."""
     if workflow.output_settings.dryrun:
-        logger.addHandler(Ending(workflow))
+        logger.addHandler(Ending(workflow, logger))
