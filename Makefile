@@ -30,7 +30,8 @@ test: setup lint
 	@OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup
 
 test-full: setup lint
-	@OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup -m "full or not full" --timeout 3600
+	@OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup -m "not alone" --timeout 3600
+	@OMP_NUM_THREADS=1 python -m pytest -m alone --timeout 3600
 
 test-system: setup
 	@tools/system_tests.sh

@@ -165,13 +165,15 @@ def check(path: Path) -> None:
 def suggestion(params: Params) -> list[str]:
     """A line that recommends ``numerics.compile`` where a training is long enough to pay for it; never a change.
 
-    Compiling costs COMPILE_SECONDS a shape and saves COMPILE_GAIN of each step: assumed, not measured.
+    Compiling costs COMPILE_SECONDS a shape and saves COMPILE_GAIN of each step; docs/benchmarks.md has what was
+    measured. In bf16 on a CPU it loses against the hand-written passes (``model/kernels.py``); on a GPU it is assumed.
     """
     from pocketlm.plan import trainings
 
-    if params.numerics.compile:
+    numerics = params.numerics
+    if numerics.compile or (numerics.device == "cpu" and numerics.precision == "bf16"):
         return []
-    rate = CORE_FLOPS * params.numerics.threads if params.numerics.device == "cpu" else GPU_FLOPS
+    rate = CORE_FLOPS * numerics.threads if numerics.device == "cpu" else GPU_FLOPS
     saved = {one.name: COMPILE_GAIN * one.flops / rate - COMPILE_SECONDS for one in trainings(params)}
     name = max(saved, key=lambda key: saved[key], default="")
     if not name or saved[name] < COMPILE_SECONDS:

@@ -169,6 +169,7 @@ def off(folder: Path, params: config.Params) -> dict[str, float]:
 
 
 @pytest.mark.full
+@pytest.mark.alone
 def test_plan_is_within_a_fifth_of_what_happens(tmp_path: Path) -> None:
     """Once more where it is not: other work on the machine may have slowed one of the two."""
     params = made(tmp_path)
