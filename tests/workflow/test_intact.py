@@ -65,6 +65,25 @@ def test_folder_is_checked_member_by_member(project: Path, tmp_path: Path) -> No
     assert "results/models/a0/call: is missing" in found and "world/a0.json: is missing" in found
 
 
+@pytest.mark.parametrize("artefact", ["results/scores/world/a0.json", "results/models/a0/call/data.bin"])
+def test_the_named_remedy_brings_a_flipped_bit_back(project: Path, tmp_path: Path, artefact: str) -> None:
+    """Typed as it is printed, though DVC trusts the file's size and time."""
+    folder = tmp_path / "a project"
+    shutil.copytree(project, folder, symlinks=True)
+    command(folder, "pocketlm", "sync")
+    path = folder / artefact
+    state, before = path.stat(), path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(bytes([before[0] ^ 1]) + before[1:])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    found = command(folder, "pocketlm", "verify", "--bytes", str(folder), status=1)
+    command(folder, "sh", "-c", found.strip().partition("bring it back: ")[2])
+    assert path.read_bytes() == before
+    command(folder, "pocketlm", "sync")
+    assert "every recorded byte is as it was" in command(folder, "pocketlm", "verify", "--bytes")
+    assert stale(folder) == ([], [])
+
+
 FOLDER = pytest.param("results/models/a0/call/data.bin", marks=pytest.mark.full)
 
 

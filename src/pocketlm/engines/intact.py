@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def lock(folder: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     if "<<<<<<<" in text:
         raise ArtifactError(
-            f"{path}: a merge left conflicts in it; take one side (git checkout --ours {path.name}), "
+            f"{path}: a merge left conflicts in it; take one side (git checkout --ours {shlex.quote(str(path))}), "
             "then: dvc checkout, pocketlm sync, snakemake, pocketlm record"
         )
     return dict((yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get("stages", {}))
@@ -74,13 +75,27 @@ def spoiled(cache: Path, objects: dict[str, str]) -> Iterator[str]:
             yield f"cache object {name} ({path}): its bytes changed; delete it, then: dvc pull, or make it again"
 
 
+def missing(folder: Path, path: str) -> str:
+    """The line for a missing artefact."""
+    again = shlex.join(["pocketlm", "run", str(folder)])
+    return f"{path}: is missing; restore it (dvc pull, git checkout), or make it again: {again}"
+
+
+def changed(folder: Path, path: str, out: dict[str, Any]) -> str:
+    """The line for a changed file of an output; the output is removed first, as DVC may hold it for unchanged."""
+    place = shlex.quote(str(folder / out["path"]))
+    kept = cache_file(store.cache(folder), out["md5"]).is_file()
+    then = f"dvc checkout {place}" if kept else shlex.join(["pocketlm", "run", str(folder)])
+    return f"{path}: changed since it was recorded; bring it back: rm -r {place} && {then}"
+
+
 def changed_file(folder: Path, out: dict[str, Any]) -> Iterator[str]:
     """A line for a file that is missing or not as recorded."""
     path = folder / out["path"]
     if not path.is_file():
-        yield f"{out['path']}: is missing; restore it (dvc pull, git checkout), or make it again: pocketlm run"
+        yield missing(folder, out["path"])
     elif md5(path) != out["md5"]:
-        yield f"{out['path']}: changed since it was recorded; restore it: dvc checkout {out['path']}"
+        yield changed(folder, out["path"], out)
 
 
 def changed_folder(folder: Path, out: dict[str, Any], wanted: dict[str, str]) -> Iterator[str]:
@@ -90,7 +105,7 @@ def changed_folder(folder: Path, out: dict[str, Any], wanted: dict[str, str]) ->
     """
     place, manifest, name_of = folder / out["path"], folder / f"{out['path']}.manifest.json", md5
     if not place.is_dir():
-        yield f"{out['path']}: is missing; restore it (dvc pull, git checkout), or make it again: pocketlm run"
+        yield missing(folder, out["path"])
         return
     if not wanted:
         if not manifest.is_file():
@@ -102,11 +117,11 @@ def changed_folder(folder: Path, out: dict[str, Any], wanted: dict[str, str]) ->
     for member in sorted(wanted.keys() | found.keys()):
         path = f"{out['path']}/{member}"
         if member not in found:
-            yield f"{path}: is missing; restore it (dvc pull, git checkout), or make it again: pocketlm run"
+            yield missing(folder, path)
         elif member not in wanted:
             yield f"{path}: was not recorded; remove it"
         elif name_of(found[member]) != wanted[member]:
-            yield f"{path}: changed since it was recorded; restore it: dvc checkout {out['path']}"
+            yield changed(folder, path, out)
 
 
 def damaged(folder: Path) -> Iterator[str]:

@@ -27,7 +27,7 @@ def check_outputs(dag: Dag, jobs: list[Job], changed: dict[str, set[str]]) -> No
     paths = [path for job in jobs for path in dag.edited(job.name, changed[job.name])]
     if paths:
         what = f"{', '.join(paths)}: changed since it was made"
-        raise ArtifactError(f"{what}; restore it: dvc checkout PATH, or make it again: pocketlm sync && snakemake")
+        raise ArtifactError(f"{what}; remove it, then: dvc checkout PATH, or make it again: pocketlm run")
 
 
 def record(folder: Path) -> tuple[list[str], list[Job]]:
