@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -206,3 +207,41 @@ def test_shared_cache_is_left_alone(project: Path, tmp_path: Path) -> None:
     out = command(project, "pocketlm", "gc", "--apply")
     assert "the cache lies outside" in out and "other projects may need" in out and "freed: 1.0 MiB" in out
     assert other.is_file() and not own.exists()
+
+
+def spare(project: Path, name: str) -> str:
+    """An object of the cache, by its hash."""
+    path = project / ".dvc/cache/files/md5" / name[:2] / name[2:]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("an object")
+    return name
+
+
+def test_a_run_that_was_never_here_hinders_nothing(committed: Path) -> None:
+    """A clone has locks of runs that were made elsewhere. What a merged side branch alone named is kept."""
+    before, lost, kept = cached(committed), spare(committed, "a" * 32), spare(committed, "b" * 32)
+    lock, theirs = (committed / "dvc.lock").read_text(), committed / "runs/theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "dvc.lock").write_text(re.sub(r"md5: ...", "md5: fff", lock))
+    shutil.copy(committed / "dvc.yaml", theirs)
+    command(committed, "git", "checkout", "-q", "-b", "side")
+    (theirs / "old.dvc").write_text(f"outs:\n- md5: {kept}\n  hash: md5\n  path: old\n")
+    command(committed, "git", "add", "-f", "runs/theirs")
+    command(committed, "git", "commit", "-qm", "theirs")
+    command(committed, "git", "checkout", "-q", "-")
+    command(committed, "git", "merge", "-q", "-s", "ours", "side")
+    command(committed, "git", "branch", "-q", "-D", "side")
+    command(committed, "git", "checkout", "HEAD^2", "--", "runs/theirs/dvc.lock", "runs/theirs/dvc.yaml")
+    assert "in 1 objects that no lock names" in command(committed, "pocketlm", "gc", "--apply")
+    assert cached(committed) == before | {kept} and lost not in cached(committed)
+
+
+def test_a_listing_that_is_lost_stops_it(project: Path) -> None:
+    """Nothing else tells which objects are the folder's own."""
+    (listing,) = re.findall(r"path: results/models/a0/call\n.*\n\s+md5: (\S+)", (project / "dvc.lock").read_text())
+    path = project / ".dvc/cache/files/md5" / listing[:2] / listing[2:]
+    path.chmod(0o644)
+    path.unlink()
+    before = cached(project)
+    out = command(project, "pocketlm", "gc", "--apply")
+    assert "results/models/a0/call: the list of its files is not in the cache" in out and cached(project) == before

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pocketlm.artifacts import ArtifactError
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc_data.hashfile.db import HashFileDB
 
-EVERYWHERE: dict[str, bool] = {"all_commits": True, "all_experiments": True}  # and the workspace
+LOCKS = ("*dvc.lock", "*.dvc")  # as git matches them: in any folder
+LOG = ("-c", "log.showRoot=true", "log", "--all", "--full-history", "-m", "--raw", "--no-renames", "--no-abbrev")
 
 
 def unused(folder: Path, apply: bool) -> tuple[int, int]:
@@ -61,20 +63,71 @@ def objects(odb: HashFileDB) -> Iterator[tuple[str, Path]]:
 
 
 def named(repo: Repo) -> set[str]:
-    """Hashes of all objects that a lock or a .dvc file names anywhere, with the members of folders."""
-    used = {found.value for group in repo.used_objs(**EVERYWHERE).values() for found in group}
-    for _ in repo.brancher(**EVERYWHERE):
-        for path in {os.path.join(os.path.dirname(stage.path), "dvc.lock") for stage in repo.index.stages}:
-            used |= {out["md5"] for out in outs(repo, path) if "md5" in out}
+    """Hashes of all objects that a lock or a .dvc file names anywhere, with the members of folders.
+
+    Raises ArtifactError where a folder's listing was here and is gone.
+    """
+    # force: else DVC gives up at the first folder of another clone's run that was never here
+    used = {found.value for group in repo.used_objs(force=True).values() for found in group}
+    for text in (*workspace(repo), *history(repo)):
+        recorded = outs(text)
+        need_listings(repo, recorded)
+        used |= set(recorded.values())
     return used | {member for oid in sorted(used) if oid and oid.endswith(".dir") for member in members(repo, oid)}
 
 
-def outs(repo: Repo, path: str) -> Iterator[dict[str, Any]]:
-    """Outputs of a lock in the file system that DVC looks at: the workspace or a commit."""
-    from dvc.dvcfile import Lockfile
+def workspace(repo: Repo) -> Iterator[bytes]:
+    """The locks and .dvc files of the workspace."""
+    folders = {os.path.dirname(stage.path) for stage in repo.index.stages}
+    for path in {os.path.join(folder, "dvc.lock") for folder in folders} | {s.path for s in repo.index.stages}:
+        if path.endswith(("dvc.lock", ".dvc")) and os.path.isfile(path):
+            yield Path(path).read_bytes()
 
-    for stage in Lockfile(repo, path).load().get("stages", {}).values():
-        yield from stage.get("outs", [])
+
+def history(repo: Repo) -> Iterator[bytes]:
+    """Every version of a lock or .dvc file in a commit of any branch, tag or experiment, once each.
+
+    From git itself: DVC builds its index anew for each commit, minutes for some hundred.
+    """
+    from dvc.scm import NoSCM
+
+    if isinstance(repo.scm, NoSCM):
+        return
+    git = ["git", "-C", repo.scm.root_dir]
+    log = subprocess.run([*git, *LOG, "--format=", "--", *LOCKS], check=True, capture_output=True, text=True).stdout
+    names = {line.split()[3] for line in log.splitlines() if line.startswith(":")}
+    for name in sorted(name for name in names if name.strip("0")):
+        yield subprocess.run([*git, "cat-file", "blob", name], check=True, capture_output=True).stdout
+
+
+def need_listings(repo: Repo, recorded: dict[str, str]) -> None:
+    """Raise ArtifactError for a folder of a lock, {path: md5}, that was here, as its manifest is, without its listing.
+
+    Nothing else tells which objects are its members.
+    """
+    cache = repo.cache.local
+    for path, oid in recorded.items():
+        manifest = recorded.get(f"{path}.manifest.json")
+        if oid.endswith(".dir") and not cache.exists(oid) and (manifest is None or cache.exists(manifest)):
+            raise ArtifactError(
+                f"{path}: the list of its files is not in the cache, so that what it needs there is not known; get it "
+                "back (dvc pull, or pocketlm run); nothing was freed in the cache"
+            )
+
+
+def outs(text: bytes) -> dict[str, str]:
+    """{path: md5} of what a lock or a .dvc file records."""
+    import yaml
+
+    try:
+        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise ArtifactError(f"a dvc.lock or .dvc file, here or in a commit, is not readable: {where}") from None
+    if not isinstance(data, dict):  # a file of someone else's that ends in .dvc
+        return {}
+    found = [out for stage in (data.get("stages") or {}).values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in [*found, *data.get("outs", [])] if "md5" in out}
 
 
 def members(repo: Repo, oid: str) -> list[str]:
